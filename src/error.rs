@@ -1,0 +1,90 @@
+//! Why a run could not be started, told so that the reader can act on it.
+
+use std::fmt;
+
+/// What kind of failure it is; decides the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Wrong words on the command line, or a request that contradicts itself.
+    Usage,
+    /// The policy has findings.
+    Policy,
+    /// The program was not found.
+    NotFound,
+    /// The program is there and cannot be run (foreign, truncated, a script).
+    NotRunnable,
+    /// This host lacks something the policy demands.
+    Host,
+    /// A step of the set-up failed.
+    Setup,
+    /// The supervisor itself failed while a box was running.
+    Sandbox,
+}
+
+impl Kind {
+    /// The exit status that `stockade run` gives for it.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Kind::NotFound => 127,
+            Kind::NotRunnable => 126,
+            Kind::Usage | Kind::Policy | Kind::Host | Kind::Setup | Kind::Sandbox => 125,
+        }
+    }
+}
+
+/// An error with a one-line message (lower case, no trailing dot) and, where
+/// there is one, a line that says what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    help: Option<String>,
+}
+
+impl Error {
+    /// An error of the given kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The message, without the help.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The result of everything that may refuse a run.
+pub type Result<T> = std::result::Result<T, Error>;

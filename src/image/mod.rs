@@ -1,0 +1,1 @@
+//! Images: the trusted, immutable root file systems.

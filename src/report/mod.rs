@@ -1,0 +1,1 @@
+//! The report: what is told to the caller, and how it is decided.

@@ -1,0 +1,1 @@
+//! The box: plan, layers, launch, supervision.
