@@ -88,3 +88,23 @@ impl std::error::Error for Error {}
 
 /// The result of everything that may refuse a run.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// An I/O error in a few lower-case words, without the number that the standard
+/// library adds.
+#[must_use]
+pub fn io_text(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => errno_text(code),
+        None => error.to_string(),
+    }
+}
+
+/// An errno as its name and its meaning.
+#[must_use]
+pub fn errno_text(code: i32) -> String {
+    let errno = nix::errno::Errno::from_raw(code);
+    if errno == nix::errno::Errno::UnknownErrno {
+        return format!("errno {code}");
+    }
+    format!("{errno:?}, {}", errno.desc().to_lowercase())
+}

@@ -1,0 +1,310 @@
+//! The cgroup of a box: limits on, and counters of, all its processes together.
+//!
+//! Two kinds of host are served in the same shape: controllers on the unified
+//! hierarchy (v2), and on hierarchies of their own (v1). Whatever is written is
+//! read back; a limit that is not in force is a refusal.
+//!
+//! Only the payload and its descendants are in the leaf. Pid 1 of the box and
+//! the process that builds the root are not: neither is billed or counted.
+//!
+//! # References
+//! `cgroups(7)`, the kernel's `cgroup-v1/` and `cgroup-v2` documents
+
+mod dir;
+mod v1;
+mod v2;
+
+use std::os::fd::{BorrowedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::child::{Failed, Steps};
+use super::order::Step;
+use super::plan::Entry;
+use crate::sys::{Errno, fd, process};
+
+/// Prefix of every leaf's name. The supervisor's pid and start time follow, so
+/// that a later start can tell which leaves have lost their owner.
+pub const PREFIX: &str = "stockade-";
+
+/// Child only: v1: into the leaf, then a cgroup namespace rooted there. On v2 the
+/// process was born in both.
+pub fn enter(steps: Steps) -> Result<(), Failed> {
+    match &steps.plan.entry {
+        Entry::Clone(_) => return Ok(()),
+        Entry::None => {}
+        Entry::Tasks(tasks) => {
+            for (i, file) in tasks.iter().enumerate() {
+                steps.nth(Step::EnterLeaf, i, || match fd::write(*file, b"0") {
+                    Ok(1) => Ok(()),
+                    Ok(_) => Err(Errno::EIO),
+                    Err(e) => Err(e),
+                })?;
+            }
+        }
+    }
+    steps.call(Step::CgroupNs, || process::unshare(libc::CLONE_NEWCGROUP))
+}
+
+/// What a leaf limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeafLimits {
+    /// Bytes, swap included.
+    pub memory: u64,
+    /// Processes and threads.
+    pub processes: u32,
+}
+
+/// Why there is no cgroup, and what would give one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// What was found.
+    pub reason: String,
+    /// What to do.
+    pub help: String,
+}
+
+/// A step of making a leaf that failed.
+#[derive(Debug)]
+pub struct LeafError {
+    /// Which step.
+    pub step: Step,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What was to be written, or read back.
+    pub what: String,
+    /// What the kernel said.
+    pub error: std::io::Error,
+}
+
+/// Which hierarchies this host has its controllers on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// Each controller on its own.
+    V1,
+    /// Unified.
+    V2,
+}
+
+impl Version {
+    /// As in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        }
+    }
+}
+
+/// Where leaves can be made on this host.
+#[derive(Debug)]
+pub struct World(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    V1(v1::Hierarchies),
+    V2(v2::Parent),
+}
+
+/// Finds where leaves can be made: `explicit` (v2 only), or what the caller's own
+/// place in the hierarchies allows.
+///
+/// # Errors
+/// What is missing, and the command that would give it.
+pub fn find(explicit: Option<&Path>) -> Result<World, Unavailable> {
+    let own = dir::own_cgroups();
+    let mounts = dir::cgroup_mounts();
+    if let Some(path) = explicit {
+        return v2::explicit(path, &own, &mounts).map(|p| World(Kind::V2(p)));
+    }
+    match v1::find(&own, &mounts) {
+        Ok(Some(hierarchies)) => Ok(World(Kind::V1(hierarchies))),
+        Err(unavailable) => Err(unavailable),
+        Ok(None) => v2::find(&own, &mounts).map(|p| World(Kind::V2(p))),
+    }
+}
+
+/// A number of its own for each leaf of this process.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl World {
+    /// Which version it is.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        match self.0 {
+            Kind::V1(_) => Version::V1,
+            Kind::V2(_) => Version::V2,
+        }
+    }
+
+    /// Where leaves are made, for people.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        match &self.0 {
+            Kind::V1(h) => h.place(),
+            Kind::V2(p) => p.place(),
+        }
+    }
+
+    /// Makes a leaf with its limits in force.
+    ///
+    /// # Errors
+    /// The step that failed; nothing is left behind.
+    pub fn make_leaf(&self, limits: LeafLimits) -> Result<Leaf, LeafError> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{}-{number}", std::process::id(), dir::own_start_time());
+        match &self.0 {
+            Kind::V1(h) => h.make_leaf(&name, limits).map(|l| Leaf(LeafKind::V1(l))),
+            Kind::V2(p) => p.make_leaf(&name, limits).map(|l| Leaf(LeafKind::V2(l))),
+        }
+    }
+
+    /// Removes empty leaves whose supervisor is dead. Answers how many went.
+    pub fn sweep(&self) -> usize {
+        match &self.0 {
+            Kind::V1(h) => h.places().map(|p| dir::sweep(p)).sum(),
+            Kind::V2(p) => dir::sweep(p.place()),
+        }
+    }
+}
+
+/// What the counters of a leaf say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// CPU time, nanoseconds.
+    pub cpu_ns: u64,
+    /// The part in user mode.
+    pub user_ns: u64,
+    /// The part in the kernel.
+    pub system_ns: u64,
+    /// Highest memory use, bytes.
+    pub memory_peak: u64,
+    /// Processes killed because memory ran out.
+    pub oom_kills: u64,
+    /// Highest number of processes and threads, where the kernel counts it.
+    pub processes_peak: Option<u64>,
+    /// Forks refused by the limit.
+    pub forks_refused: u64,
+}
+
+/// The cgroup of one box.
+#[derive(Debug)]
+pub struct Leaf(LeafKind);
+
+#[derive(Debug)]
+enum LeafKind {
+    V1(v1::Leaf),
+    V2(v2::Leaf),
+}
+
+impl Leaf {
+    /// Descriptors through which the payload gets in.
+    #[must_use]
+    pub fn entry(&self) -> Entry {
+        match &self.0 {
+            LeafKind::V1(l) => Entry::Tasks(l.tasks()),
+            LeafKind::V2(l) => Entry::Clone(l.dir_fd()),
+        }
+    }
+
+    /// The same, as numbers.
+    #[must_use]
+    pub fn entry_fds(&self) -> Vec<RawFd> {
+        match self.entry() {
+            Entry::Tasks(tasks) => tasks,
+            Entry::Clone(dir) => vec![dir],
+            Entry::None => Vec::new(),
+        }
+    }
+
+    /// Lines that `/proc/<payload>/cgroup` must have, as the supervisor sees them.
+    #[must_use]
+    pub fn expected_lines(&self) -> Vec<String> {
+        match &self.0 {
+            LeafKind::V1(l) => l.expected_lines(),
+            LeafKind::V2(l) => l.expected_lines(),
+        }
+    }
+
+    /// Counters so far; the peak starts anew where the kernel allows it.
+    ///
+    /// # Errors
+    /// A counter that cannot be read.
+    pub fn baseline(&self) -> std::io::Result<Counters> {
+        match &self.0 {
+            LeafKind::V1(l) => l.baseline(),
+            LeafKind::V2(l) => l.baseline(),
+        }
+    }
+
+    /// CPU time so far, nanoseconds; cheap.
+    ///
+    /// # Errors
+    /// The counter cannot be read.
+    pub fn cpu_ns(&self) -> std::io::Result<u64> {
+        match &self.0 {
+            LeafKind::V1(l) => l.cpu_ns(),
+            LeafKind::V2(l) => l.cpu_ns(),
+        }
+    }
+
+    /// All counters.
+    ///
+    /// # Errors
+    /// A counter that cannot be read.
+    pub fn counters(&self) -> std::io::Result<Counters> {
+        match &self.0 {
+            LeafKind::V1(l) => l.counters(),
+            LeafKind::V2(l) => l.counters(),
+        }
+    }
+
+    /// Becomes ready (`POLLIN` on v1, `POLLPRI` on v2) when memory runs out.
+    #[must_use]
+    pub fn memory_event(&self) -> Option<(BorrowedFd<'_>, nix::poll::PollFlags)> {
+        match &self.0 {
+            LeafKind::V1(l) => l.memory_event(),
+            LeafKind::V2(l) => l.memory_event(),
+        }
+    }
+
+    /// Takes note of a memory event, so that the next one shows.
+    pub fn clear_memory_event(&self) {
+        match &self.0 {
+            LeafKind::V1(l) => l.clear_memory_event(),
+            LeafKind::V2(l) => l.clear_memory_event(),
+        }
+    }
+
+    /// Kills everything in it at once, where the kernel can (v2).
+    ///
+    /// # Errors
+    /// `cgroup.kill` cannot be written.
+    pub fn kill(&self) -> std::io::Result<()> {
+        match &self.0 {
+            LeafKind::V1(_) => Ok(()),
+            LeafKind::V2(l) => l.kill(),
+        }
+    }
+
+    /// Processes in it, as the supervisor sees them.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub fn processes(&self) -> std::io::Result<Vec<i32>> {
+        match &self.0 {
+            LeafKind::V1(l) => l.processes(),
+            LeafKind::V2(l) => l.processes(),
+        }
+    }
+
+    /// Removes it; answers what could not be removed.
+    #[must_use]
+    pub fn remove(self) -> Vec<PathBuf> {
+        match self.0 {
+            LeafKind::V1(l) => l.remove(),
+            LeafKind::V2(l) => l.remove(),
+        }
+    }
+}

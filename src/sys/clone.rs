@@ -1,0 +1,193 @@
+//! Making processes.
+//!
+//! Two ways only: a copy of the whole process ([`copy`]), and a process that
+//! shares the memory of its maker ([`share`]), which is what makes the second
+//! and third process of a launch cheap. Both run a function that never returns.
+//!
+//! # References
+//! `clone3(2)`
+
+use std::cell::UnsafeCell;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Errno, Result, int, raw};
+
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args`.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// A child made by [`copy`].
+#[derive(Debug)]
+pub struct Child {
+    /// Its pid in the caller's pid namespace.
+    pub pid: i32,
+    /// A descriptor for it.
+    pub pidfd: OwnedFd,
+}
+
+/// Makes a copy of this process in the given new namespaces (`CLONE_NEW*`) and
+/// runs `entry` in it. Signal handlers are reset in the copy; what was ignored
+/// stays ignored and the mask is inherited: callers block all signals before.
+///
+/// `entry` runs in a copy that has only the calling thread: it must not
+/// allocate, take a lock, or unwind.
+pub fn copy<T: Sync>(namespaces: i32, data: &T, entry: fn(&'static T) -> !) -> Result<Child> {
+    let mut pidfd: RawFd = -1;
+    #[allow(clippy::cast_sign_loss)] // flag bits, a signal number
+    let args = CloneArgs {
+        flags: namespaces as u32 as u64 | CLONE_CLEAR_SIGHAND | libc::CLONE_PIDFD as u64,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: args is live and of the size passed. No memory is shared, so the child continues here on
+    // its own copy of this stack, as after fork(2).
+    let pid = unsafe { raw!(clone3, &raw const args, size_of::<CloneArgs>()) }?;
+    if pid == 0 {
+        // SAFETY: in this process `data` lives in a private copy that nobody drops: `entry` never
+        // returns, so no frame above ever runs again. Hence 'static.
+        let data = unsafe { &*std::ptr::from_ref(data) };
+        entry(data)
+    }
+    // SAFETY: the kernel has stored a new descriptor there, nobody else owns it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid: int(pid), pidfd })
+}
+
+/// Bytes of a [`Stack`]. The set-up functions use under 4 KiB in release and
+/// under 32 in debug builds; pages that are not touched cost nothing.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// A stack for one process made by [`share`].
+pub struct Stack {
+    bytes: Box<[UnsafeCell<std::mem::MaybeUninit<u8>>]>,
+    used: AtomicBool,
+}
+
+// SAFETY: the bytes are only ever used by the one process that `used` hands them to.
+unsafe impl Sync for Stack {}
+// SAFETY: as above; nothing in it depends on a thread.
+unsafe impl Send for Stack {}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        let mut bytes = Vec::with_capacity(STACK_BYTES);
+        // SAFETY: the elements are `MaybeUninit`, for which any content is valid, and the capacity is
+        // at least the new length.
+        unsafe { bytes.set_len(STACK_BYTES) };
+        Self { bytes: bytes.into_boxed_slice(), used: AtomicBool::new(false) }
+    }
+}
+
+/// Where a process made by [`share`] starts out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cgroup {
+    /// In the cgroup of its maker.
+    Inherit,
+    /// In the cgroup behind this descriptor (v2), which is also the root of its
+    /// own cgroup namespace.
+    Leaf(RawFd),
+}
+
+/// Makes a sibling of this process (`CLONE_PARENT`) that shares its memory, and
+/// runs `entry` in it on `stack`. Answers the sibling's pid.
+///
+/// The two run at the same time on one address space: `entry` must touch no
+/// thread-local storage and nothing mutable that the maker touches. Hence
+/// `'static` data that is `Sync`.
+///
+/// # Errors
+/// `EBUSY` when the stack has been used before.
+pub fn share<T: Sync>(
+    data: &'static T,
+    stack: &'static Stack,
+    cgroup: Cgroup,
+    entry: fn(&'static T) -> !,
+) -> Result<i32> {
+    /// What the trampoline gets: the two pointers, as they are in `share`'s frame.
+    struct Start<T: 'static> {
+        data: &'static T,
+        entry: fn(&'static T) -> !,
+    }
+
+    extern "C" fn begin<T: Sync>(start: *const Start<T>) -> ! {
+        // SAFETY: the pointer is to the top of this process's own stack, where `share` has put a Start.
+        let start = unsafe { start.read() };
+        (start.entry)(start.data)
+    }
+
+    if stack.used.swap(true, Ordering::Relaxed) {
+        return Err(Errno::EBUSY);
+    }
+    let base = stack.bytes.as_ptr() as u64;
+    // The Start goes to the top of the stack, aligned to 64; the stack begins below it.
+    let room = size_of::<Start<T>>() as u64;
+    let top = (base + stack.bytes.len() as u64 - room) & !63;
+    let start = top as *mut Start<T>;
+    // SAFETY: `start` lies within the stack's bytes, is aligned, and `used` makes us the only user.
+    unsafe { start.write(Start { data, entry }) };
+    #[allow(clippy::cast_sign_loss)] // flag bits, a descriptor
+    let (extra, cgroup) = match cgroup {
+        Cgroup::Inherit => (0, 0),
+        Cgroup::Leaf(fd) => (CLONE_INTO_CGROUP | libc::CLONE_NEWCGROUP as u64, fd as u64),
+    };
+    #[allow(clippy::cast_sign_loss)] // flag bits
+    let args = CloneArgs {
+        flags: (libc::CLONE_VM | libc::CLONE_PARENT) as u64 | extra,
+        stack: base,
+        stack_size: top - base,
+        cgroup,
+        ..CloneArgs::default()
+    };
+    let answer: isize;
+    // SAFETY: the child starts with its stack pointer at `top`, 64-byte aligned, calls `begin` with the
+    // pointer to its Start, and never comes back; it touches no other part of this frame. In the parent
+    // this is one plain system call that clobbers rcx and r11.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 as isize => answer,
+            in("rdi") &raw const args,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r12") start,
+            in("r13") begin::<T> as extern "C" fn(*const Start<T>) -> !,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    match i32::try_from(answer) {
+        Ok(pid) if pid > 0 => Ok(pid),
+        Ok(errno) => Err(Errno::from_raw(-errno)),
+        Err(_) => Err(Errno::UnknownErrno),
+    }
+}

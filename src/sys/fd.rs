@@ -1,0 +1,295 @@
+//! Descriptors: opening, copying, moving bytes.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{Result, int, raw};
+
+/// `struct open_how` of `openat2(2)`.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// How `openat2` may walk a path; see `openat2(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolve(u64);
+
+impl Resolve {
+    /// Stay below the directory, follow no link of any kind.
+    pub const BENEATH: Self =
+        Self(libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
+    /// Symbolic links are followed, the kernel's magic ones are not.
+    pub const PLAIN: Self = Self(libc::RESOLVE_NO_MAGICLINKS);
+}
+
+/// Opens `path` relative to `dir` with `O_CLOEXEC` and exactly `flags`.
+///
+/// # References
+/// `openat2(2)`
+pub fn openat2(dir: RawFd, path: &CStr, flags: i32, mode: u32, resolve: Resolve) -> Result<OwnedFd> {
+    #[allow(clippy::cast_sign_loss)] // flag bits
+    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: u64::from(mode), resolve: resolve.0 };
+    // SAFETY: path is NUL-terminated and how is a live `struct open_how` of the size passed.
+    let fd = unsafe { raw!(openat2, dir, path.as_ptr(), &raw const how, size_of::<OpenHow>()) }?;
+    // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(int(fd)) })
+}
+
+/// Opens `path` relative to `dir` with `O_CLOEXEC`, links followed.
+///
+/// # References
+/// `openat(2)`
+pub fn openat(dir: RawFd, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd> {
+    // SAFETY: path is NUL-terminated.
+    let fd = unsafe { raw!(openat, dir, path.as_ptr(), flags | libc::O_CLOEXEC, mode) }?;
+    // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(int(fd)) })
+}
+
+/// Device, inode, mode and, for device nodes, the device behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The file system's device number.
+    pub dev: u64,
+    /// The inode.
+    pub ino: u64,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// The device a node stands for.
+    pub rdev: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What stands behind a descriptor.
+///
+/// # References
+/// `fstat(2)`
+pub fn identity(fd: BorrowedFd<'_>) -> Result<Identity> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the pointer is to a live, writable `struct stat`.
+    unsafe { raw!(fstat, fd.as_raw_fd(), stat.as_mut_ptr()) }?;
+    // SAFETY: all-zero bytes are a valid `struct stat`, and the kernel has filled it in.
+    let stat = unsafe { stat.assume_init() };
+    #[allow(clippy::cast_sign_loss)] // a size is never negative
+    let size = stat.st_size as u64;
+    Ok(Identity { dev: stat.st_dev, ino: stat.st_ino, mode: stat.st_mode, rdev: stat.st_rdev, size })
+}
+
+/// Makes `new` a copy of `old`, without close-on-exec.
+///
+/// # References
+/// `dup2(2)`. `old == new` is not a copy and would keep close-on-exec: callers
+/// make sure that they differ.
+pub fn dup_onto(old: RawFd, new: RawFd) -> Result<()> {
+    // SAFETY: acts on descriptor numbers only.
+    unsafe { raw!(dup3, old, new, 0) }.map(drop)
+}
+
+/// A copy with close-on-exec whose number is at least `min`.
+///
+/// # References
+/// `fcntl(2)`, `F_DUPFD_CLOEXEC`
+pub fn dup_at_least(fd: BorrowedFd<'_>, min: RawFd) -> Result<OwnedFd> {
+    // SAFETY: acts on descriptor numbers only.
+    let fd = unsafe { raw!(fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, min) }?;
+    // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(int(fd)) })
+}
+
+/// Closes every descriptor from `first` to `last`.
+///
+/// Takes numbers, because the point is to close what nobody knows of.
+///
+/// # References
+/// `close_range(2)`
+pub fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: only called in a child that owns its descriptor table and uses none of these again.
+    unsafe { raw!(close_range, first, last, 0) }.map(drop)
+}
+
+/// Closes one descriptor by number.
+///
+/// # References
+/// `close(2)`
+pub fn close(fd: RawFd) -> Result<()> {
+    // SAFETY: only called in a child on descriptors that no owner in that child uses again.
+    unsafe { raw!(close, fd) }.map(drop)
+}
+
+/// Reads at most `buf.len()` bytes.
+///
+/// # References
+/// `read(2)`
+pub fn read(fd: RawFd, buf: &mut [u8]) -> Result<usize> {
+    // SAFETY: the pointer and length are those of a live, writable buffer.
+    unsafe { raw!(read, fd, buf.as_mut_ptr(), buf.len()) }
+}
+
+/// Writes at most `buf.len()` bytes.
+///
+/// # References
+/// `write(2)`
+pub fn write(fd: RawFd, buf: &[u8]) -> Result<usize> {
+    // SAFETY: the pointer and length are those of a live buffer.
+    unsafe { raw!(write, fd, buf.as_ptr(), buf.len()) }
+}
+
+/// Copies up to `count` bytes from a file at `*offset` into another, in the kernel.
+///
+/// # References
+/// `sendfile(2)`
+pub fn sendfile(to: RawFd, from: RawFd, offset: &mut i64, count: usize) -> Result<usize> {
+    // SAFETY: offset is a live, writable `off_t`.
+    unsafe { raw!(sendfile, to, from, std::ptr::from_mut(offset), count) }
+}
+
+/// Makes a regular file, directory entry or other node of the given mode.
+///
+/// # References
+/// `mknodat(2)`
+pub fn mknodat(dir: RawFd, path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: path is NUL-terminated.
+    unsafe { raw!(mknodat, dir, path.as_ptr(), mode, 0) }.map(drop)
+}
+
+/// Makes a directory.
+///
+/// # References
+/// `mkdirat(2)`
+pub fn mkdirat(dir: RawFd, path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: path is NUL-terminated.
+    unsafe { raw!(mkdirat, dir, path.as_ptr(), mode) }.map(drop)
+}
+
+/// Makes a symbolic link.
+///
+/// # References
+/// `symlinkat(2)`
+pub fn symlinkat(target: &CStr, dir: RawFd, path: &CStr) -> Result<()> {
+    // SAFETY: both strings are NUL-terminated.
+    unsafe { raw!(symlinkat, target.as_ptr(), dir, path.as_ptr()) }.map(drop)
+}
+
+/// Sets permission bits exactly, whatever the umask.
+///
+/// # References
+/// `fchmod(2)`
+pub fn fchmod(fd: RawFd, mode: u32) -> Result<()> {
+    // SAFETY: acts on a descriptor number only.
+    unsafe { raw!(fchmod, fd, mode) }.map(drop)
+}
+
+/// Sets the modification time to whole seconds; the access time too.
+///
+/// # References
+/// `utimensat(2)`
+pub fn set_mtime(fd: RawFd, seconds: i64) -> Result<()> {
+    let time = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = [time, time];
+    // SAFETY: a null path means the descriptor itself; times is a live array of two.
+    unsafe { raw!(utimensat, fd, std::ptr::null::<u8>(), times.as_ptr(), 0) }.map(drop)
+}
+
+/// Whether the other end of a socket or pipe has gone.
+///
+/// # References
+/// `poll(2)`
+pub fn hung_up(fd: RawFd) -> Result<bool> {
+    let mut poll = libc::pollfd { fd, events: 0, revents: 0 };
+    // SAFETY: one live, writable `struct pollfd`, and no waiting.
+    unsafe { raw!(poll, &raw mut poll, 1, 0) }?;
+    Ok(poll.revents & (libc::POLLHUP | libc::POLLERR) != 0)
+}
+
+/// Waits until the reading end of a pipe whose writing end is `fd` has gone.
+///
+/// # References
+/// `poll(2)`
+pub fn wait_reader_gone(fd: RawFd) -> Result<()> {
+    loop {
+        let mut poll = libc::pollfd { fd, events: 0, revents: 0 };
+        // SAFETY: one live, writable `struct pollfd`.
+        match unsafe { raw!(poll, &raw mut poll, 1, -1i32) } {
+            Err(super::Errno::EINTR) => {}
+            Err(e) => return Err(e),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// Sends `data` together with a descriptor over a local socket.
+///
+/// # References
+/// `sendmsg(2)`, `unix(7)` (`SCM_RIGHTS`)
+pub fn send_with_fd(socket: RawFd, data: &[u8], fd: RawFd) -> Result<()> {
+    /// Room for one `struct cmsghdr` that carries one `int`, aligned like one.
+    #[repr(C)]
+    struct Control {
+        header: libc::cmsghdr,
+        fd: RawFd,
+        pad: i32,
+    }
+    let mut iov = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let mut control = Control {
+        header: libc::cmsghdr {
+            cmsg_len: size_of::<libc::cmsghdr>() + size_of::<RawFd>(),
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SCM_RIGHTS,
+        },
+        fd,
+        pad: 0,
+    };
+    let message = libc::msghdr {
+        msg_name: std::ptr::null_mut(),
+        msg_namelen: 0,
+        msg_iov: &raw mut iov,
+        msg_iovlen: 1,
+        msg_control: (&raw mut control).cast(),
+        msg_controllen: size_of::<Control>(),
+        msg_flags: 0,
+    };
+    // SAFETY: message points at a live iovec over `data`, which the kernel only reads, and at one
+    // well-formed control message.
+    unsafe { raw!(sendmsg, socket, &raw const message, libc::MSG_NOSIGNAL) }.map(drop)
+}
+
+/// Receives into `data`, and the descriptor that came with it, if one did.
+///
+/// # References
+/// `recvmsg(2)`, `unix(7)` (`SCM_RIGHTS`)
+pub fn recv_with_fd(socket: RawFd, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+    /// As above; the kernel fills it in.
+    #[repr(C)]
+    struct Control {
+        header: libc::cmsghdr,
+        fd: RawFd,
+        pad: i32,
+    }
+    let mut iov = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    let mut control =
+        Control { header: libc::cmsghdr { cmsg_len: 0, cmsg_level: 0, cmsg_type: 0 }, fd: -1, pad: 0 };
+    let mut message = libc::msghdr {
+        msg_name: std::ptr::null_mut(),
+        msg_namelen: 0,
+        msg_iov: &raw mut iov,
+        msg_iovlen: 1,
+        msg_control: (&raw mut control).cast(),
+        msg_controllen: size_of::<Control>(),
+        msg_flags: 0,
+    };
+    // SAFETY: message points at a live iovec over `data` and at a live control buffer of the size given.
+    let n = unsafe { raw!(recvmsg, socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) }?;
+    let carried = message.msg_controllen >= size_of::<libc::cmsghdr>() + size_of::<RawFd>()
+        && control.header.cmsg_level == libc::SOL_SOCKET
+        && control.header.cmsg_type == libc::SCM_RIGHTS
+        && control.fd >= 0;
+    if !carried {
+        return Ok((n, None));
+    }
+    // SAFETY: the kernel has just installed this descriptor for us, nobody else owns it.
+    Ok((n, Some(unsafe { OwnedFd::from_raw_fd(control.fd) })))
+}

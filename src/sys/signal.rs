@@ -1,0 +1,52 @@
+//! Signal dispositions and masks.
+
+use super::{Result, raw};
+
+/// The kernel's `struct sigaction` on x86-64.
+#[repr(C)]
+struct KernelSigaction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Bytes of the kernel's signal set.
+const SIGSET_BYTES: usize = 8;
+
+/// What the kernel does when a signal arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// The signal's own default.
+    Default,
+    /// Nothing.
+    Ignore,
+}
+
+/// Sets how one signal is treated.
+///
+/// # References
+/// `rt_sigaction(2)`
+pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<()> {
+    let handler = match disposition {
+        Disposition::Default => libc::SIG_DFL,
+        Disposition::Ignore => libc::SIG_IGN,
+    };
+    let action = KernelSigaction { handler, flags: 0, restorer: 0, mask: 0 };
+    let null = std::ptr::null::<u8>();
+    // SAFETY: action is live and in the kernel's own layout; no handler function is installed.
+    unsafe { raw!(rt_sigaction, signal, &raw const action, null, SIGSET_BYTES) }.map(drop)
+}
+
+/// Blocks or unblocks signals of the calling thread: exactly the bits of `mask`
+/// (signal N is bit N - 1) are blocked afterwards. Answers the mask before.
+///
+/// # References
+/// `rt_sigprocmask(2)`
+pub fn set_mask(mask: u64) -> Result<u64> {
+    let mut old = 0u64;
+    let how = libc::SIG_SETMASK;
+    // SAFETY: both pointers are to live 8-byte sets, which is the size passed.
+    unsafe { raw!(rt_sigprocmask, how, &raw const mask, &raw mut old, SIGSET_BYTES) }?;
+    Ok(old)
+}
