@@ -97,10 +97,14 @@ pub enum MountKind {
     Payload {
         /// `size=` value.
         size: CString,
+        /// `nr_inodes=` value.
+        inodes: CString,
         /// Name of the file.
         name: CString,
         /// Permission bits of the file.
         mode: u32,
+        /// Mount points made beside it for later ones.
+        places: Vec<Place>,
     },
     /// Device nodes: a tmpfs with binds of the host's.
     Devices(Vec<Device>),

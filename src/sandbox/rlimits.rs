@@ -70,3 +70,22 @@ fn set_or_instead(limit: &Rlimit, value: u64) -> sys::Result<u64> {
         (answer, _) => answer.map(|()| value),
     }
 }
+
+/// Name of a limit, as in the manual page.
+#[must_use]
+pub fn name(resource: u32) -> &'static str {
+    match resource {
+        libc::RLIMIT_CORE => "RLIMIT_CORE",
+        libc::RLIMIT_CPU => "RLIMIT_CPU",
+        libc::RLIMIT_FSIZE => "RLIMIT_FSIZE",
+        libc::RLIMIT_NOFILE => "RLIMIT_NOFILE",
+        libc::RLIMIT_STACK => "RLIMIT_STACK",
+        libc::RLIMIT_NPROC => "RLIMIT_NPROC",
+        libc::RLIMIT_MEMLOCK => "RLIMIT_MEMLOCK",
+        libc::RLIMIT_MSGQUEUE => "RLIMIT_MSGQUEUE",
+        libc::RLIMIT_SIGPENDING => "RLIMIT_SIGPENDING",
+        libc::RLIMIT_NICE => "RLIMIT_NICE",
+        libc::RLIMIT_RTPRIO => "RLIMIT_RTPRIO",
+        _ => "RLIMIT_?",
+    }
+}

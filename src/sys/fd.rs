@@ -293,3 +293,32 @@ pub fn recv_with_fd(socket: RawFd, data: &mut [u8]) -> Result<(usize, Option<Own
     // SAFETY: the kernel has just installed this descriptor for us, nobody else owns it.
     Ok((n, Some(unsafe { OwnedFd::from_raw_fd(control.fd) })))
 }
+
+/// The same file at a descriptor above 2, which the middle process replaces.
+pub fn above_stdio(fd: OwnedFd) -> Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    use std::os::fd::AsFd as _;
+    dup_at_least(fd.as_fd(), 3)
+}
+
+/// A pipe: reading end, writing end. Close-on-exec, both above 2.
+///
+/// # References
+/// `pipe2(2)`
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    Ok((above_stdio(read)?, above_stdio(write)?))
+}
+
+/// A pair of connected sockets that keep message boundaries. Close-on-exec, both above 2.
+///
+/// # References
+/// `socketpair(2)`, `SOCK_SEQPACKET`
+pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    Ok((above_stdio(ours)?, above_stdio(theirs)?))
+}

@@ -19,6 +19,7 @@ pub mod mount;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod time;
 
 pub use nix::errno::Errno;
 

@@ -211,10 +211,13 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
             }
             made
         }
-        MountKind::Payload { size, name, mode } => {
+        MountKind::Payload { size, inodes, name, mode, places } => {
             let made =
-                steps.nth(Step::MountTmpfs, i, || new_tmpfs(size, c"3", c"0555", open(planned.attr)))?;
+                steps.nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, c"0555", open(planned.attr)))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
+            for place in places {
+                steps.nth(Step::MakePlace, i, || make_place(made.as_raw_fd(), place))?;
+            }
             copy_payload(steps, made.as_fd(), name, *mode)?;
             made
         }

@@ -1,5 +1,12 @@
 //! The root file system and every mount below it.
+//!
+//! Mount flags and Landlock rights both derive from the policy's `access`, so
+//! that they cannot diverge.
 
 mod apply;
+mod binds;
+mod prepare;
 
 pub use apply::{attach_root, enter, fill, mount_proc};
+pub use binds::{Bind, OpenBind, c_path};
+pub use prepare::{ExpectedMount, Layout, Prepared};

@@ -1,0 +1,518 @@
+//! Policy, host, image and request become a frozen plan.
+//!
+//! Everything that may fail for a reason outside the box fails here, before the
+//! first process exists, with a message that says what to do.
+
+use std::collections::BTreeSet;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, AtomicU32};
+
+use super::cgroup::{self, Leaf, LeafLimits, World};
+use super::host::Host;
+use super::plan::{Entry, Plan, PrivateEntry, PrivateKind, RootPlan};
+use super::root::{Bind, ExpectedMount, Layout, OpenBind, c_path};
+use super::streams::{self, Input, Output, Streams};
+use super::{landlock, rlimits, seccomp};
+use crate::Layer;
+use crate::error::{Error, Kind, Result, io_text};
+use crate::image::{self, Content, Root, RootSource, Store, StoreProblem};
+use crate::policy::model::{Network, OnOutput, PathSource, Policy, Word};
+use crate::sys;
+use crate::sys::process::StringArray;
+
+/// Calls that pid 1 of the box makes after its filter is in force.
+const INIT_CALLS: [i64; 9] = [
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_prctl,
+    libc::SYS_poll,
+    libc::SYS_restart_syscall,
+    libc::SYS_close,
+    libc::SYS_munmap,
+    libc::SYS_pause,
+    libc::SYS_exit_group,
+];
+
+/// What is asked for, before anything is looked at.
+#[derive(Debug)]
+pub struct Request {
+    /// The policy, overrides applied.
+    pub policy: Policy,
+    /// The host file that is the payload.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Added to the policy's environment.
+    pub env: Vec<(String, OsString)>,
+    /// Files and directories of the host.
+    pub binds: Vec<Bind>,
+    /// Standard input.
+    pub stdin: Input,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+    /// Layers that may be missing, besides the policy's own.
+    pub degrade: BTreeSet<Layer>,
+    /// A delegated cgroup.
+    pub cgroup: Option<PathBuf>,
+    /// Where closures are kept.
+    pub store: StoreChoice,
+    /// Whether the report must have the payload's digest.
+    pub want_digest: bool,
+}
+
+/// Where closures are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum StoreChoice {
+    /// Where `STOCKADE_STORE` or the user's data directory says.
+    #[default]
+    Default,
+    /// Here.
+    At(PathBuf),
+    /// Nowhere: each root is a private copy.
+    None,
+}
+
+/// What a launch needs.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What the children follow.
+    pub plan: Plan,
+    /// The policy in force.
+    pub policy: Policy,
+    /// The root.
+    pub image: Root,
+    /// The supervisor's side of the streams.
+    pub streams: Streams,
+    /// The box's cgroup.
+    pub leaf: Option<Leaf>,
+    /// Which cgroup version.
+    pub cgroup: Option<cgroup::Version>,
+    /// Mounts that must be seen.
+    pub expected_mounts: Vec<ExpectedMount>,
+    /// Layers that may be missing.
+    pub degrade: BTreeSet<Layer>,
+    /// Layers that are known to be missing already, with the reason.
+    pub missing: Vec<(Layer, String)>,
+    /// Facts worth knowing that weaken nothing.
+    pub notes: Vec<String>,
+    /// File name of the payload.
+    pub payload_name: String,
+    /// The control socket, the supervisor's end.
+    pub control: OwnedFd,
+    /// Inodes of the three pipes.
+    pub pipes: [u64; 3],
+    /// Filters that the payload gets.
+    pub filters: u64,
+    /// Instructions in them.
+    pub instructions: usize,
+    /// Everything that the children use by number and the supervisor closes after the clone.
+    pub for_children: Vec<OwnedFd>,
+    /// Binds' mounts, likewise.
+    pub binds: Vec<OpenBind>,
+    /// Whether the report must have the payload's digest.
+    pub want_digest: bool,
+}
+
+/// Compiles a request.
+///
+/// # Errors
+/// Whatever stands in the way, with what to do about it.
+pub fn compile(request: Request) -> Result<Compiled> {
+    let host = Host::get();
+    let as_root = host.uid == 0;
+    let policy = request.policy;
+    let degrade: BTreeSet<Layer> = policy.degrade.union(&request.degrade).copied().collect();
+    let mut missing = Vec::new();
+    let mut notes = Vec::new();
+
+    let payload = open_payload(&request.program)?;
+    let binds = request
+        .binds
+        .iter()
+        .map(|b| b.open(as_root, allows(&policy, libc::SYS_socket)))
+        .collect::<Result<Vec<_>>>()?;
+    let layout = Layout::new(&policy, &binds)?;
+    let image = image_of(&policy, &layout, &payload, &request.store, host, &mut notes)?;
+    let prepared = layout.prepare(&image, payload.size)?;
+    let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
+    let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
+    let filters = seccomp::compile(&seccomp::Rules {
+        syscalls: &policy.syscalls,
+        exec: policy.exec,
+        wx: policy.wx,
+        argument: &|nr, name| crate::policy::names::argument(nr, name).and_then(|a| a.place()),
+    })?;
+    let program = program_path(&policy)?;
+    let argv = arguments(&policy, &request.program, &request.args)?;
+    let envp = environment(&policy, &request.env)?;
+
+    // From here on, things exist that must go away again.
+    let cut = policy.limits.on_output == OnOutput::Cut;
+    let open_failed = |e: std::io::Error| Error::new(Kind::Host, format!("cannot make pipes: {}", io_text(&e)));
+    let (streams, inside) =
+        streams::open(request.stdin, request.stdout, request.stderr, policy.limits.output, cut)
+            .map_err(open_failed)?;
+    let (control, control_child) = sys::fd::socket_pair().map_err(|e| open_failed(e.into()))?;
+    let (gate_read, gate_write) = sys::fd::pipe().map_err(|e| open_failed(e.into()))?;
+    let leaf = world.as_ref().map(|w| make_leaf(w, &policy)).transpose()?;
+
+    let stdio = inside.numbers();
+    let pipes = [&inside.stdin, &inside.stdout, &inside.stderr]
+        .map(|fd| sys::fd::identity(fd.as_fd()).map_or(0, |i| i.ino));
+    let nonce = nonce()?;
+    let compiled = filters.with_nonce(nonce);
+    let (root, root_files) = root_plan(&image)?;
+    let entry = leaf.as_ref().map_or(Entry::None, Leaf::entry);
+    let mut keep: Vec<RawFd> = leaf.as_ref().map(Leaf::entry_fds).unwrap_or_default();
+    keep.extend([&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()));
+    keep.push(payload.fd.as_raw_fd());
+    keep.extend(root_files.iter().map(|fd| fd.as_raw_fd()));
+    keep.extend(binds.iter().filter_map(OpenBind::mount_fd));
+    keep.sort_unstable();
+
+    let ids = |id: u32| c_string(&id.to_string());
+    let map = |id: u32| format!("{id} {id} 1").into_bytes();
+    let plan = Plan {
+        as_root,
+        uid: policy.user.uid,
+        gid: policy.user.gid,
+        uid_text: ids(policy.user.uid)?,
+        gid_text: ids(policy.user.gid)?,
+        hostname: policy.hostname.clone().into_bytes(),
+        loopback: policy.network == Network::Loopback,
+        control: control_child.as_raw_fd(),
+        gate_read: gate_read.as_raw_fd(),
+        gate_write: gate_write.as_raw_fd(),
+        stdio,
+        keep,
+        payload: payload.fd.as_raw_fd(),
+        payload_size: payload.size,
+        root,
+        mounts: prepared.mounts,
+        proc_at: prepared.proc_at,
+        proc_optional: prepared.proc_optional,
+        entry,
+        cwd: c_string(&policy.cwd)?,
+        inner_maps: [map(policy.user.uid), map(policy.user.gid)],
+        rlimits: rlimits::prepare(&policy.limits),
+        last_cap: host.last_cap,
+        landlock,
+        listener: compiled.listener,
+        filter: compiled.main,
+        init_filter: seccomp::compile_init(&INIT_CALLS.map(|nr| u32::try_from(nr).unwrap_or(u32::MAX)))?,
+        program,
+        argv,
+        envp,
+        nonce,
+        init_stack: sys::clone::Stack::default(),
+        payload_stack: sys::clone::Stack::default(),
+        built: AtomicU32::new(0),
+        root_fd: AtomicI32::new(-1),
+        host_proc: AtomicI32::new(-1),
+        #[cfg(feature = "fault-injection")]
+        inject: super::inject::from_environment(),
+    };
+    let mut for_children = vec![control_child, gate_read, gate_write, payload.fd];
+    for_children.extend([inside.stdin, inside.stdout, inside.stderr]);
+    for_children.extend(root_files);
+    Ok(Compiled {
+        filters: filters.filters() as u64,
+        instructions: filters.instructions(),
+        plan,
+        expected_mounts: prepared.expected,
+        image,
+        streams,
+        leaf,
+        cgroup: world.as_ref().map(World::version),
+        degrade,
+        missing,
+        notes,
+        payload_name: payload.name,
+        control,
+        pipes,
+        for_children,
+        want_digest: request.want_digest,
+        binds,
+        policy,
+    })
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::new(Kind::Usage, format!("{text:?} has a NUL byte in it")))
+}
+
+/// The host file that is the payload.
+struct Payload {
+    fd: OwnedFd,
+    size: u64,
+    name: String,
+}
+
+fn open_payload(path: &Path) -> Result<Payload> {
+    let shown = path.display();
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            let error = Error::new(Kind::NotFound, format!("{shown}: {}", io_text(&e)));
+            if path.as_os_str().as_bytes().contains(&b'/') {
+                error
+            } else {
+                error.help("PROGRAM is a file, not a command: give its path, for example /usr/bin/sort")
+            }
+        }
+        _ => Error::new(Kind::NotRunnable, format!("{shown}: {}", io_text(&e))),
+    };
+    // Not blocking: a fifo would wait for a writer.
+    let file =
+        std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    let kind = meta.file_type();
+    if !kind.is_file() {
+        let what = match () {
+            () if kind.is_dir() => "a directory",
+            () if kind.is_fifo() => "a fifo",
+            () if kind.is_socket() => "a socket",
+            () => "a device",
+        };
+        return Err(Error::new(Kind::NotRunnable, format!("{shown} is {what}, not a program")));
+    }
+    let fd = sys::fd::above_stdio(OwnedFd::from(file)).map_err(|e| failed(e.into()))?;
+    let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned();
+    Ok(Payload { fd, size: meta.size(), name })
+}
+
+/// Whether a policy lets a call through under any condition.
+fn allows(policy: &Policy, nr: i64) -> bool {
+    policy.syscalls.allow.iter().any(|rule| rule.calls.iter().any(|c| i64::from(*c) == nr))
+}
+
+/// The root, from the store where there is one.
+fn image_of(
+    policy: &Policy,
+    layout: &Layout<'_>,
+    payload: &Payload,
+    choice: &StoreChoice,
+    host: &Host,
+    notes: &mut Vec<String>,
+) -> Result<Root> {
+    let named = match choice {
+        StoreChoice::None => None,
+        StoreChoice::At(path) => Some(Some(path.as_path())),
+        StoreChoice::Default => Some(None),
+    };
+    let store = named.and_then(|explicit| {
+        Store::locate(explicit, &|name| std::env::var_os(name), host.uid)
+            .and_then(|path| Store::open(&path))
+            .map_err(|problem| notes.push(without_store(&problem)))
+            .ok()
+    });
+    let (dirs, files) = layout.image_places();
+    let file = File::from(payload.fd.try_clone().map_err(|e| Error::new(Kind::Host, io_text(&e)))?);
+    let request = image::Request {
+        payload: &file,
+        mount_dirs: &dirs,
+        mount_files: &files,
+        uid: policy.user.uid,
+        gid: policy.user.gid,
+        loopback: policy.network == Network::Loopback,
+    };
+    let root = image::closure(store.as_ref(), &request)?;
+    notes.extend(root.notes.iter().cloned());
+    Ok(root)
+}
+
+fn without_store(problem: &StoreProblem) -> String {
+    format!("no store ({problem}): the root is a private copy")
+}
+
+fn landlock_plan(
+    policy: &Policy,
+    grants: Vec<landlock::Grant>,
+    host: &Host,
+    degrade: &BTreeSet<Layer>,
+    missing: &mut Vec<(Layer, String)>,
+) -> Result<Option<super::plan::LandlockPlan>> {
+    let (abi, needed) = (host.landlock_abi, policy.landlock_min_abi);
+    if abi < needed {
+        let reason = match (abi, host.landlock_errno) {
+            (0, e) if e == libc::EOPNOTSUPP => "Landlock is switched off on this host".to_owned(),
+            (0, _) => "this kernel has no Landlock".to_owned(),
+            _ => format!("this kernel's Landlock has ABI {abi}, the policy demands {needed}"),
+        };
+        if !degrade.contains(&Layer::Landlock) {
+            return Err(Error::new(Kind::Host, reason).help(
+                "add 'landlock' to the kernel's lsm= boot parameter, or use a newer kernel; --degrade landlock runs without it",
+            ));
+        }
+        missing.push((Layer::Landlock, reason));
+    }
+    Ok((abi > 0).then(|| landlock::prepare(abi, grants)))
+}
+
+fn find_cgroup(
+    explicit: Option<&Path>,
+    degrade: &BTreeSet<Layer>,
+    missing: &mut Vec<(Layer, String)>,
+) -> Result<Option<World>> {
+    match cgroup::find(explicit) {
+        Ok(world) => Ok(Some(world)),
+        Err(unavailable) if degrade.contains(&Layer::Cgroup) => {
+            missing.push((Layer::Cgroup, unavailable.reason));
+            Ok(None)
+        }
+        Err(unavailable) => {
+            let reason = format!("no cgroup for the box: {}", unavailable.reason);
+            Err(Error::new(Kind::Host, reason).help(unavailable.help))
+        }
+    }
+}
+
+fn make_leaf(world: &World, policy: &Policy) -> Result<Leaf> {
+    let limits = LeafLimits { memory: policy.limits.memory, processes: policy.limits.processes };
+    world.make_leaf(limits).map_err(|e| {
+        let line = e.step.line();
+        let message =
+            format!("{}: {}: {}", line.name, line.call.replace("{}", &e.what), io_text(&e.error));
+        Error::new(Kind::Setup, message)
+    })
+}
+
+/// Three fresh random words.
+fn nonce() -> Result<[u32; 3]> {
+    let mut bytes = [0u8; 12];
+    sys::time::random(&mut bytes)
+        .map_err(|e| Error::new(Kind::Host, format!("getrandom: {}", crate::error::errno_text(e as i32))))?;
+    let word = |i: usize| u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
+    Ok([word(0), word(4), word(8)])
+}
+
+/// What is executed: the first word of the command.
+fn program_path(policy: &Policy) -> Result<CString> {
+    match policy.command.first() {
+        Some(Word::Literal(path)) => c_string(path),
+        Some(Word::Payload) => c_string(&policy.payload.path),
+        _ => Err(Error::new(Kind::Policy, "the command does not start with a program")),
+    }
+}
+
+fn arguments(policy: &Policy, program: &Path, args: &[OsString]) -> Result<StringArray> {
+    let mut words: Vec<OsString> = Vec::with_capacity(policy.command.len() + args.len());
+    let mut add = |word: &Word| match word {
+        Word::Literal(text) => words.push(text.into()),
+        Word::Payload => words.push(policy.payload.path.clone().into()),
+        Word::Given => words.push(shown_name(program)),
+        Word::Args => words.extend(args.iter().cloned()),
+    };
+    let (first, rest) = policy.command.split_first().map_or((None, &[][..]), |(f, r)| (Some(f), r));
+    if let Some(name) = policy.argv0.as_ref().or(first) {
+        add(name);
+    }
+    rest.iter().for_each(add);
+    let strings = words.into_iter().map(|w| {
+        let shown = w.to_string_lossy().into_owned();
+        CString::new(w.into_vec())
+            .map_err(|_| Error::new(Kind::Usage, format!("the argument {shown:?} has a NUL byte in it")))
+    });
+    Ok(StringArray::new(strings.collect::<Result<_>>()?))
+}
+
+/// The program as the caller wrote it; of an absolute path outside the system's
+/// own directories only the file name, because the rest would tell the payload
+/// where on the host, and whose, it is.
+fn shown_name(program: &Path) -> OsString {
+    const SYSTEM: [&str; 5] = ["/usr", "/bin", "/sbin", "/lib", "/lib64"];
+    let telling = program.is_absolute() && !SYSTEM.iter().any(|dir| program.starts_with(dir));
+    let name = if telling { program.file_name().unwrap_or_default() } else { program.as_os_str() };
+    name.to_owned()
+}
+
+fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<StringArray> {
+    let mut all: std::collections::BTreeMap<&str, OsString> =
+        policy.env.iter().map(|(k, v)| (k.as_str(), v.into())).collect();
+    all.extend(added.iter().map(|(k, v)| (k.as_str(), v.clone())));
+    let strings = all.into_iter().map(|(name, value)| {
+        let mut line = OsString::from(name);
+        line.push("=");
+        line.push(value);
+        CString::new(line.into_vec())
+            .map_err(|_| Error::new(Kind::Usage, format!("the environment variable {name} has a NUL byte in it")))
+    });
+    Ok(StringArray::new(strings.collect::<Result<_>>()?))
+}
+
+/// The root for the plan, and what must stay open for it.
+fn root_plan(image: &Root) -> Result<(RootPlan, Vec<OwnedFd>)> {
+    match &image.source {
+        RootSource::Tree { path, dev, ino } => {
+            Ok((RootPlan::Tree { path: c_path(path)?, dev: *dev, ino: *ino, overlay: true }, Vec::new()))
+        }
+        RootSource::Private(entries) => {
+            let mut files = Vec::new();
+            let mut bytes = 0u64;
+            let mut out = Vec::with_capacity(entries.len());
+            for entry in entries {
+                let Ok(below) = entry.path.strip_prefix("/") else { continue };
+                if below.as_os_str().is_empty() {
+                    continue;
+                }
+                let kind = match &entry.kind {
+                    image::PrivateKind::Dir => PrivateKind::Dir,
+                    image::PrivateKind::Symlink(target) => PrivateKind::Link(c_path(target)?),
+                    image::PrivateKind::File(Content::Bytes(content)) => {
+                        bytes += (content.len() as u64).next_multiple_of(4096);
+                        PrivateKind::Bytes(content.to_vec())
+                    }
+                    image::PrivateKind::File(Content::Opened(file, size)) => {
+                        bytes += size.next_multiple_of(4096);
+                        let failed = |e: std::io::Error| Error::new(Kind::Host, io_text(&e));
+                        let copy = sys::fd::dup_at_least(file.as_fd(), 3).map_err(|e| failed(e.into()))?;
+                        let from = copy.as_raw_fd();
+                        files.push(copy);
+                        PrivateKind::Copy { from, size: *size }
+                    }
+                };
+                out.push(PrivateEntry {
+                    path: c_path(below)?,
+                    kind,
+                    mode: u32::from(entry.mode),
+                    mtime: entry.mtime,
+                });
+            }
+            let size = c_string(&(bytes + 64 * 1024).to_string())?;
+            let inodes = c_string(&(out.len() + 16).to_string())?;
+            Ok((RootPlan::Private { size, inodes, entries: out }, files))
+        }
+    }
+}
+
+/// Directories of the box that are file systems in memory, for the evidence.
+#[must_use]
+pub fn tmpfs_paths(policy: &Policy) -> Vec<&str> {
+    policy
+        .paths
+        .iter()
+        .filter(|p| matches!(p.from, PathSource::Tmpfs { .. }))
+        .map(|p| p.at.as_str())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_name_keeps_what_was_typed_but_not_where_it_lies() {
+        let shown = |p: &str| shown_name(Path::new(p)).into_string().unwrap();
+        assert_eq!(shown("./a.out"), "./a.out");
+        assert_eq!(shown("a.out"), "a.out");
+        assert_eq!(shown("/usr/bin/sort"), "/usr/bin/sort");
+        assert_eq!(shown("/home/alice/secret/a.out"), "a.out");
+        assert_eq!(shown("/usrlocal/x"), "x");
+    }
+}

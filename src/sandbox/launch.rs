@@ -1,0 +1,499 @@
+//! The supervisor's side of a launch: makes M, follows the frames, attests, and
+//! lets the payload go.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+use super::cgroup::Counters;
+use super::child;
+use super::compile::{self, Compiled};
+use super::frame::{Built, FRAME_BYTES, Frame, Ready, Stripped};
+use super::host::Host;
+use super::namespaces::{AT_BIRTH, HOST_ID_BASE};
+use super::order::Step;
+use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
+use super::strays::{self, Mark};
+use crate::Layer;
+use crate::error::{errno_text, io_text};
+use crate::sys::process::Ended;
+use crate::sys::{self, Errno, clone, fd, process, signal, time};
+
+/// How long a set-up may take: copying a payload of hundreds of megabytes on an
+/// emulated machine is slow, a process that hangs is not worth waiting for.
+const PATIENCE_MS: u16 = 60_000;
+
+/// How long M may take to make two processes while a failed launch is taken down.
+const LAST_WORDS_MS: u16 = 2_000;
+
+/// A process of the box that is the supervisor's own child.
+#[derive(Debug)]
+pub struct Process {
+    /// Its pid as the supervisor sees it.
+    pub pid: i32,
+    /// A descriptor for it.
+    pub pidfd: OwnedFd,
+}
+
+impl Process {
+    fn open(pid: i32) -> sys::Result<Self> {
+        Ok(Self { pid, pidfd: process::pidfd_open(pid)? })
+    }
+
+    /// Kills it; that it has ended already is just as well.
+    pub fn kill(&self) {
+        drop(process::signal(self.pidfd.as_fd(), libc::SIGKILL));
+    }
+}
+
+/// Why a box did not come to be.
+#[derive(Debug)]
+pub enum Stopped {
+    /// A step failed: words that name it.
+    Failed(String),
+    /// The caller's wish.
+    Cancelled,
+}
+
+/// What was learnt on the way.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// From M.
+    pub built: Option<Built>,
+    /// From P, before its restrictions.
+    pub stripped: Option<Stripped>,
+    /// From P, before its exec.
+    pub ready: Option<Ready>,
+    /// The first look.
+    pub place: SeenPlace,
+    /// The second look.
+    pub selves: SeenSelf,
+    /// Host ids of the box.
+    pub host_ids: (u32, u32),
+}
+
+/// A box whose payload runs.
+#[derive(Debug)]
+pub struct Launched {
+    /// Pid 1.
+    pub init: Process,
+    /// The payload.
+    pub payload: Process,
+    /// Where refused calls are told.
+    pub listener: Option<OwnedFd>,
+    /// What was learnt on the way.
+    pub facts: Facts,
+    /// Counters right before the exec.
+    pub baseline: Counters,
+    /// When the payload was let go, monotonic nanoseconds.
+    pub started_ns: u64,
+    /// Readable once the exec has happened or failed.
+    pub control: OwnedFd,
+    /// Directories of the box in memory, open for the evidence.
+    pub tmpfs: Vec<fs::File>,
+    /// The private copy of the payload, for its digest.
+    pub payload_copy: Option<fs::File>,
+}
+
+/// Everything that exists while a launch is under way, and that must go when it fails.
+struct Underway<'a> {
+    compiled: &'a mut Compiled,
+    cancel: BorrowedFd<'a>,
+    middle: Process,
+    middle_reaped: bool,
+    /// Whether M was told to go on: from then on it makes processes.
+    told: bool,
+    userns: Option<u64>,
+    init: Option<Process>,
+    payload: Option<Process>,
+    payload_gone: bool,
+    listener: Option<OwnedFd>,
+    facts: Facts,
+    differences: Vec<Difference>,
+    tmpfs: Vec<fs::File>,
+    payload_copy: Option<fs::File>,
+}
+
+/// Launches a compiled box. `cancel` is readable when the caller wants an end.
+///
+/// # Errors
+/// Nothing of the box is left then but its cgroup.
+pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launched, Stopped> {
+    let middle = clone_middle(compiled)?;
+    compiled.for_children.clear();
+    compiled.binds.clear();
+    let userns = strays::namespace_inode(middle.pid, "user");
+    let mut underway = Underway {
+        compiled,
+        cancel,
+        middle,
+        middle_reaped: false,
+        told: false,
+        userns,
+        init: None,
+        payload: None,
+        payload_gone: false,
+        listener: None,
+        facts: Facts::default(),
+        differences: Vec::new(),
+        tmpfs: Vec::new(),
+        payload_copy: None,
+    };
+    match underway.follow() {
+        Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
+        Err(stopped) => {
+            underway.tear_down();
+            Err(stopped)
+        }
+    }
+}
+
+/// All signals are blocked around the clone: a handler of the caller's must not run in the child.
+fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
+    let failed = |e: Errno| Stopped::Failed(clone_help(e));
+    let before = signal::set_mask(u64::MAX).map_err(failed)?;
+    let made = clone::copy(AT_BIRTH, &compiled.plan, child::middle);
+    signal::set_mask(before).map_err(failed)?;
+    let made = made.map_err(failed)?;
+    Ok(Process { pid: made.pid, pidfd: made.pidfd })
+}
+
+/// The commonest refusal of all deserves its reasons.
+fn clone_help(errno: Errno) -> String {
+    let call = describe(Step::CloneMiddle, "", errno as i32);
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let fix = if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
+        "this host switches user namespaces off; as root: sysctl -w kernel.unprivileged_userns_clone=1"
+    } else if read("/proc/sys/user/max_user_namespaces") == "0" {
+        "this host allows no user namespace; as root: sysctl -w user.max_user_namespaces=10000"
+    } else if matches!(errno, Errno::EPERM | Errno::EACCES) {
+        "user namespaces are refused here: by a container's seccomp filter, by AppArmor or by another security module"
+    } else {
+        "this kernel cannot make the namespaces a box needs"
+    };
+    format!("{call}\n  help: {fix}")
+}
+
+/// A failed call in words.
+fn describe(step: Step, subject: &str, errno: i32) -> String {
+    let line = step.line();
+    let call = line.call.replace("{}", subject);
+    format!("{}: {call} ({}): {}", line.name, line.who, errno_text(errno))
+}
+
+impl Underway<'_> {
+    /// Maps, frames, looks, and the word to go.
+    fn follow(&mut self) -> Result<(Counters, u64), Stopped> {
+        self.write_maps()?;
+        self.tell(Step::WriteMaps)?;
+        self.told = true;
+        loop {
+            let (frame, passed) = self.next_frame()?;
+            match frame {
+                Frame::InitPid(pid) => self.init = Some(self.open(pid)?),
+                Frame::PayloadPid(pid) => self.payload = Some(self.open(pid)?),
+                Frame::Built(built) => self.facts.built = Some(built),
+                Frame::Stripped(stripped) => {
+                    self.facts.stripped = Some(stripped);
+                    self.first_look()?;
+                }
+                Frame::Listener => self.listener = passed,
+                Frame::Failed { step, index, errno } => {
+                    return Err(Stopped::Failed(self.describe(step, index, errno)));
+                }
+                Frame::Ready(ready) => {
+                    self.facts.ready = Some(ready);
+                    self.second_look()?;
+                    break;
+                }
+            }
+        }
+        self.judge()?;
+        let baseline = match &self.compiled.leaf {
+            Some(leaf) => leaf.baseline().map_err(|e| unreadable("the cgroup's counters", &e))?,
+            None => Counters::default(),
+        };
+        let started_ns = time::monotonic_ns();
+        self.tell(Step::Acknowledge)?;
+        Ok((baseline, started_ns))
+    }
+
+    fn open(&self, pid: i32) -> Result<Process, Stopped> {
+        Process::open(pid).map_err(|e| Stopped::Failed(format!("pidfd_open({pid}): {}", errno_text(e as i32))))
+    }
+
+    /// One byte: M waits for the maps, I for the acknowledgement.
+    fn tell(&self, step: Step) -> Result<(), Stopped> {
+        match fd::write(self.compiled.control.as_raw_fd(), &[1]) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Stopped::Failed(describe(step, "", e as i32))),
+        }
+    }
+
+    fn write_maps(&mut self) -> Result<(), Stopped> {
+        let host = Host::get();
+        let pid = self.middle.pid;
+        let plan = &self.compiled.plan;
+        let (uid, gid) = if plan.as_root {
+            let id = HOST_ID_BASE + pid.unsigned_abs();
+            (id, id)
+        } else {
+            (host.uid, host.gid)
+        };
+        self.facts.host_ids = (uid, gid);
+        let write = |file: &str, content: String| {
+            let path = format!("/proc/{pid}/{file}");
+            fs::write(&path, &content).map_err(|e| {
+                let help = if plan.as_root {
+                    "the host ids of boxes, from 1879048192 on, must exist in the user namespace that stockade runs in: run it as an ordinary user there, or map that range"
+                } else {
+                    "a host that restricts user namespaces (AppArmor on Ubuntu) refuses this"
+                };
+                let what = describe(Step::WriteMaps, &format!("{content:?} to {path}"), e.raw_os_error().unwrap_or(0));
+                Stopped::Failed(format!("{what}\n  help: {help}"))
+            })
+        };
+        if !plan.as_root {
+            write("setgroups", "deny".to_owned())?;
+        }
+        write("uid_map", format!("{} {uid} 1", plan.uid))?;
+        write("gid_map", format!("{} {gid} 1", plan.gid))
+    }
+
+    /// The next frame; the caller's wish, a process that died silently and one that hangs end the wait.
+    fn next_frame(&mut self) -> Result<(Frame, Option<OwnedFd>), Stopped> {
+        let control = self.compiled.control.as_fd();
+        // M may end once P is known; the others may not end at all.
+        let watched = match &self.payload {
+            None => [Some(&self.middle), self.init.as_ref()],
+            Some(payload) => [Some(payload), self.init.as_ref()],
+        };
+        let read = PollFlags::POLLIN;
+        let mut fds = vec![PollFd::new(control, read), PollFd::new(self.cancel, read)];
+        fds.extend(watched.into_iter().flatten().map(|p| PollFd::new(p.pidfd.as_fd(), read)));
+        loop {
+            match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
+                Ok(0) => return Err(Stopped::Failed(format!("the set-up did not end within {PATIENCE_MS} ms"))),
+                Ok(_) => break,
+            }
+        }
+        if fds[0].any() != Some(true) {
+            if fds[1].any() == Some(true) {
+                return Err(Stopped::Cancelled);
+            }
+            return Err(Stopped::Failed(self.silent_death()));
+        }
+        let mut bytes = [0u8; FRAME_BYTES];
+        let (n, passed) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes)
+            .map_err(|e| Stopped::Failed(format!("recvmsg: {}", errno_text(e as i32))))?;
+        if n == 0 {
+            return Err(Stopped::Failed(self.silent_death()));
+        }
+        match Frame::decode(&bytes[..n]) {
+            Some(frame) => Ok((frame, passed)),
+            None => Err(Stopped::Failed("a record from the set-up makes no sense".to_owned())),
+        }
+    }
+
+    /// A process has ended, and nobody has said why.
+    fn silent_death(&mut self) -> String {
+        let ended = |process: &Process| process::wait(process.pidfd.as_fd(), false).ok().map(|(e, _)| e);
+        let mut deaths = Vec::new();
+        if let Some(end) = self.payload.as_ref().and_then(ended) {
+            deaths.push(("payload process", end));
+            self.payload = None;
+            self.payload_gone = true;
+        }
+        if let Some(end) = self.init.as_ref().and_then(ended) {
+            deaths.push(("pid 1 of the box", end));
+            self.init = None;
+        }
+        if let Some(end) = ended(&self.middle) {
+            deaths.push(("middle process", end));
+            self.middle_reaped = true;
+        }
+        let words = deaths.iter().filter_map(|(who, ended)| match ended {
+            Ended::Signaled(s) => Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s))),
+            Ended::Exited(0) => None,
+            Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
+        });
+        let words: Vec<String> = words.collect();
+        if words.is_empty() { "the set-up ended without a word".to_owned() } else { words.join(", ") }
+    }
+
+    fn first_look(&mut self) -> Result<(), Stopped> {
+        let (Some(init), Some(payload), Some(stripped)) = (&self.init, &self.payload, self.facts.stripped)
+        else {
+            return Err(Stopped::Failed("a record from the set-up came too early".to_owned()));
+        };
+        let mut mounts = std::mem::take(&mut self.compiled.expected_mounts);
+        if stripped.proc_errno != 0 {
+            mounts.retain(|m| m.kind != Some("proc"));
+        }
+        let expected = ExpectedPlace {
+            mounts: &mounts,
+            leaf: self.compiled.leaf.as_ref(),
+            inner: stripped.inner_errno == 0,
+        };
+        self.facts.place =
+            posture::look_at_place(init.pid, payload.pid, &expected, &mut self.differences)
+                .map_err(|e| unreadable("the box's /proc", &e))?;
+        Ok(())
+    }
+
+    fn second_look(&mut self) -> Result<(), Stopped> {
+        let (Some(init), Some(payload), Some(stripped)) = (&self.init, &self.payload, self.facts.stripped)
+        else {
+            return Err(Stopped::Failed("a record from the set-up came too early".to_owned()));
+        };
+        let compiled = &*self.compiled;
+        let inner = stripped.inner_errno == 0;
+        let rlimits: Vec<(u32, u64)> = compiled
+            .plan
+            .rlimits
+            .iter()
+            .map(|l| {
+                let core = l.resource == libc::RLIMIT_CORE;
+                let value = if core { u64::from(stripped.core_limit) } else { l.value };
+                (l.resource, value + if inner { 0 } else { l.without_inner })
+            })
+            .collect();
+        let expected = ExpectedSelf {
+            ids: self.facts.host_ids,
+            no_groups: compiled.plan.as_root,
+            filters: compiled.filters,
+            rlimits: &rlimits,
+            pipes: compiled.pipes,
+        };
+        self.facts.selves = posture::look_at_self(init.pid, payload.pid, &expected, &mut self.differences)
+            .map_err(|e| unreadable("the box's /proc", &e))?;
+        let inside = |path: &str| fs::File::open(format!("/proc/{}/root{path}", payload.pid));
+        self.tmpfs = compile::tmpfs_paths(&compiled.policy)
+            .into_iter()
+            .map(inside)
+            .collect::<io::Result<_>>()
+            .map_err(|e| unreadable("the box's file systems in memory", &e))?;
+        if compiled.want_digest {
+            let copy = inside(&compiled.policy.payload.path);
+            self.payload_copy = Some(copy.map_err(|e| unreadable("the payload's copy", &e))?);
+        }
+        if compiled.plan.landlock.is_some()
+            && self.facts.ready.is_some_and(|r| r.landlock_errno != super::landlock::REFUSED)
+        {
+            let errno = self.facts.ready.map_or(0, |r| r.landlock_errno);
+            let answer = if errno == 0 { "let through".to_owned() } else { errno_text(errno) };
+            let what = format!("opening a directory that no rule names was answered: {answer}");
+            self.differences.push(Difference { layer: Layer::Landlock, what });
+        }
+        Ok(())
+    }
+
+    /// Any difference from the plan refuses the run, but for layers that may be missing.
+    fn judge(&mut self) -> Result<(), Stopped> {
+        super::verify::degradations(self.compiled, &self.facts, &mut self.differences);
+        let degrade = &self.compiled.degrade;
+        let refusing: Vec<String> = self
+            .differences
+            .iter()
+            .filter(|d| !degrade.contains(&d.layer))
+            .map(|d| format!("{}: {}", d.layer, d.what))
+            .collect();
+        if refusing.is_empty() {
+            for Difference { layer, what } in self.differences.drain(..) {
+                self.compiled.missing.push((layer, what));
+            }
+            return Ok(());
+        }
+        let list = refusing.join("; ");
+        Err(Stopped::Failed(format!("attest: the kernel does not show what the plan expects: {list}")))
+    }
+
+    /// A failed step in words: what its index was about is known here.
+    fn describe(&self, step: Step, index: u32, errno: i32) -> String {
+        let subject = super::verify::subject(&self.compiled.plan, step, index as usize);
+        let words = describe(step, &subject, errno);
+        match super::verify::help(step, errno) {
+            Some(help) => format!("{words}\n  help: {help}"),
+            None => words,
+        }
+    }
+
+    /// The payload is on its way.
+    fn launched(mut self, baseline: Counters, started_ns: u64) -> Result<Launched, Stopped> {
+        let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
+            return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
+        };
+        // M has nothing left to do but its exit.
+        drop(process::wait(self.middle.pidfd.as_fd(), true));
+        let control = self
+            .compiled
+            .control
+            .try_clone()
+            .map_err(|e| Stopped::Failed(format!("dup: {}", io_text(&e))))?;
+        Ok(Launched {
+            init,
+            payload,
+            listener: self.listener.take(),
+            facts: self.facts,
+            baseline,
+            started_ns,
+            control,
+            tmpfs: self.tmpfs,
+            payload_copy: self.payload_copy,
+        })
+    }
+
+    /// Kills and reaps whatever exists.
+    fn tear_down(&mut self) {
+        // Between the maps and its second clone M does nothing that can block: letting it come to its
+        // reports leaves nobody unknown.
+        while self.told && self.payload.is_none() && !self.payload_gone {
+            match self.next_report() {
+                Some(Frame::InitPid(pid)) => self.init = Process::open(pid).ok(),
+                Some(Frame::PayloadPid(pid)) => self.payload = Process::open(pid).ok(),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.middle.kill();
+        if !self.middle_reaped {
+            drop(process::wait(self.middle.pidfd.as_fd(), true));
+        }
+        let rest = [&self.payload, &self.init];
+        rest.into_iter().flatten().for_each(Process::kill);
+        // The payload first: pid 1 does not end before it is reaped.
+        for process in rest.into_iter().flatten() {
+            drop(process::wait(process.pidfd.as_fd(), true));
+        }
+        if let Some(inode) = self.userns
+            && (self.init.is_none() || self.payload.is_none())
+        {
+            strays::reap(Mark::UserNamespace(inode), &[]);
+        }
+    }
+
+    /// What M still has to say; `None` once it has ended, or says nothing for long.
+    fn next_report(&self) -> Option<Frame> {
+        let control = self.compiled.control.as_fd();
+        let read = PollFlags::POLLIN;
+        let mut fds = [PollFd::new(control, read), PollFd::new(self.middle.pidfd.as_fd(), read)];
+        loop {
+            match nix::poll::poll(&mut fds, PollTimeout::from(LAST_WORDS_MS)) {
+                Err(Errno::EINTR) => {}
+                Ok(n) if n > 0 && fds[0].any() == Some(true) => break,
+                _ => return None,
+            }
+        }
+        let mut bytes = [0u8; FRAME_BYTES];
+        let (n, _) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes).ok()?;
+        Frame::decode(&bytes[..n])
+    }
+}
+
+fn unreadable(what: &str, e: &io::Error) -> Stopped {
+    Stopped::Failed(format!("attest: cannot read {what}: {}", io_text(e)))
+}

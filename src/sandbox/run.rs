@@ -1,0 +1,497 @@
+//! A run from request to report, and the library's way to ask for one.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::cgroup;
+use super::compile::{self, Compiled, Request, StoreChoice};
+use super::host::Host;
+use super::launch::{self, Facts, Launched, Stopped};
+use super::meter::Meter;
+use super::root::Bind;
+use super::streams::{Input, Output};
+use super::supervise::{Cancel, Supervisor};
+use super::verify;
+use crate::Layer;
+use crate::error::{Error, Kind, Result, io_text};
+use crate::image::digest::Hasher;
+use crate::policy::model::{OnViolation, Policy};
+use crate::report::evidence::{Evidence, Kill, Rule};
+use crate::report::model::{
+    self, CleanupReport, DecidedBy, HostReport, ImageReport, LimitsReport, PayloadReport, PolicyReport,
+    Report, SCHEMA, UsageReport, ViolationReport,
+};
+use crate::sys::time;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The report.
+    pub report: Report,
+    /// What was captured of standard output.
+    pub stdout: Vec<u8>,
+    /// What was captured of standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// Runs a request on this thread, which must live until the end: when it ends, so
+/// does the box. `started` is called when the payload runs.
+///
+/// # Errors
+/// The request was refused before anything was made.
+pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
+    let begin = time::monotonic_ns();
+    let id = run_id();
+    let mut compiled = compile::compile(request)?;
+    let outcome = match launch::launch(&mut compiled, cancel.fd()) {
+        Ok(launched) => {
+            started();
+            supervised(id, begin, compiled, launched, cancel)
+        }
+        Err(stopped) => not_launched(id, begin, compiled, stopped, cancel),
+    };
+    Ok(outcome)
+}
+
+/// The box was never started: the report says why.
+fn not_launched(
+    id: String,
+    begin: u64,
+    mut compiled: Compiled,
+    stopped: Stopped,
+    cancel: &dyn Cancel,
+) -> Outcome {
+    let setup_ns = time::monotonic_ns().saturating_sub(begin);
+    let mut evidence = Evidence { limits: Some(compiled.policy.limits.clone()), ..Evidence::none() };
+    match stopped {
+        Stopped::Failed(words) => evidence.setup_failed = Some(words),
+        Stopped::Cancelled => {
+            evidence.cancelled_by = cancel.signal();
+            evidence.kill = Some(Kill { rule: Rule::Cancelled, at_ns: 0 });
+        }
+    }
+    let left = remove(compiled.leaf.take());
+    let facts = Facts::default();
+    let times = Times { setup_ns, teardown_ns: 0, ran: false };
+    Outcome {
+        report: report(id, &compiled, &facts, &evidence, &times, None, left),
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+    }
+}
+
+/// Watches the box to its end and tells about it.
+fn supervised(
+    id: String,
+    begin: u64,
+    mut compiled: Compiled,
+    mut launched: Launched,
+    cancel: &dyn Cancel,
+) -> Outcome {
+    let setup_ns = launched.started_ns.saturating_sub(begin);
+    let digest = launched.payload_copy.take().map(|file| std::thread::spawn(move || sha256(file)));
+    let facts = std::mem::take(&mut launched.facts);
+    launched.facts.place = facts.place.clone();
+    let meter = match compiled.leaf.take() {
+        Some(leaf) => Meter::Cgroup { leaf, baseline: launched.baseline },
+        None => Meter::Watch {
+            pidns: facts.place.namespaces[2],
+            roots: [launched.init.pid, launched.payload.pid],
+            tmpfs: launched.tmpfs.iter().filter_map(|f| f.try_clone().ok()).collect(),
+            before_ns: time::process_cpu_ns(launched.payload.pid).unwrap_or(0),
+            memory_peak: 0,
+            processes_peak: 0,
+            cpu_ns: 0,
+        },
+    };
+    let supervisor = Supervisor::new(
+        launched,
+        meter,
+        &mut compiled.streams,
+        &compiled.policy.limits,
+        &compiled.policy.syscalls,
+        cancel,
+    );
+    let (mut evidence, meter, teardown) = supervisor.run();
+    let removing = time::monotonic_ns();
+    let left = match meter {
+        Meter::Cgroup { leaf, .. } => remove(Some(leaf)),
+        Meter::Watch { .. } => Vec::new(),
+    };
+    let teardown_ns = teardown + time::monotonic_ns().saturating_sub(removing);
+    let sha256 = match digest.map(JoinHandle::join) {
+        None => None,
+        Some(Ok(Ok(hex))) => Some(hex),
+        Some(Ok(Err(e))) => {
+            evidence.failure.get_or_insert(format!("cannot read the payload's copy: {}", io_text(&e)));
+            None
+        }
+        Some(Err(_)) => None,
+    };
+    let times = Times { setup_ns, teardown_ns, ran: true };
+    let report = report(id, &compiled, &facts, &evidence, &times, sha256, left);
+    Outcome {
+        report,
+        stdout: compiled.streams.stdout.take_captured(),
+        stderr: compiled.streams.stderr.take_captured(),
+    }
+}
+
+/// Removes the cgroup; answers what stays.
+fn remove(leaf: Option<cgroup::Leaf>) -> Vec<String> {
+    leaf.map(|leaf| leaf.remove().into_iter().map(|p| p.display().to_string()).collect())
+        .unwrap_or_default()
+}
+
+fn sha256(mut file: std::fs::File) -> io::Result<String> {
+    let mut hasher = Hasher::new();
+    let mut buf = vec![0u8; 128 * 1024];
+    loop {
+        match io::Read::read(&mut file, &mut buf)? {
+            0 => return Ok(hasher.finish().to_string()),
+            n => hasher.update(&buf[..n]),
+        }
+    }
+}
+
+/// Sorts by time, and is not to be guessed: 48 bits of milliseconds, 80 random ones.
+fn run_id() -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut bytes = [0u8; 16];
+    bytes[..8].copy_from_slice(&(u64::try_from(now.as_millis()).unwrap_or(0) << 16).to_be_bytes());
+    // Without random bytes the id is still good enough to tell runs apart by time.
+    drop(time::random(&mut bytes[6..]));
+    let number = u128::from_be_bytes(bytes);
+    (0..26).rev().map(|i| char::from(ALPHABET[usize::try_from(number >> (5 * i) & 31).unwrap_or(0)])).collect()
+}
+
+/// How long things took besides the run itself.
+struct Times {
+    setup_ns: u64,
+    teardown_ns: u64,
+    ran: bool,
+}
+
+fn report(
+    id: String,
+    compiled: &Compiled,
+    facts: &Facts,
+    evidence: &Evidence,
+    times: &Times,
+    sha256: Option<String>,
+    left: Vec<String>,
+) -> Report {
+    let judged = model::judge(evidence);
+    let decision = judged.decision;
+    let kills = compiled.policy.syscalls.on_violation == OnViolation::Kill;
+    let action = if kills { "killed" } else { "refused" };
+    let mut degraded: Vec<Layer> = compiled.missing.iter().map(|(layer, _)| *layer).collect();
+    degraded.sort_unstable();
+    degraded.dedup();
+    let streams = &compiled.streams;
+    Report {
+        schema: SCHEMA,
+        stockade: env!("CARGO_PKG_VERSION"),
+        id,
+        verdict: decision.verdict,
+        reason: decision.reason,
+        decided_by: DecidedBy { rule: decision.rule.name(), at_ns: decision.at_ns, killed: decision.killed },
+        exit_code: judged.exit_code,
+        signal: judged.signal,
+        usage: times.ran.then(|| UsageReport {
+            cpu_ns: evidence.cpu_ns,
+            user_ns: evidence.user_ns,
+            system_ns: evidence.system_ns,
+            split: if compiled.cgroup == Some(cgroup::Version::V2) { "counted" } else { "sampled" },
+            wall_ns: evidence.wall_ns,
+            memory_peak_bytes: evidence.memory_peak,
+            processes_peak: evidence.processes_peak,
+            oom_kills: evidence.oom_kills,
+            forks_refused: evidence.forks_refused,
+            context_switches: evidence.payload.switches,
+            payload_cpu_ns: (evidence.payload.user_ns + evidence.payload.system_ns)
+                .saturating_sub(facts.ready.map_or(0, |r| r.usage.user_ns + r.usage.system_ns)),
+            stdin_bytes: streams.stdin.bytes(),
+            stdout_bytes: evidence.stdout.bytes,
+            stderr_bytes: evidence.stderr.bytes,
+            stdout_truncated: evidence.stdout.truncated,
+            stderr_truncated: evidence.stderr.truncated,
+        }),
+        setup_ns: times.setup_ns,
+        teardown_ns: times.teardown_ns,
+        limits: Some(LimitsReport::from(&compiled.policy.limits)),
+        limits_hit: judged.limits_hit,
+        violations: evidence.violations.iter().map(|v| ViolationReport::new(v, action)).collect(),
+        layers: if times.ran { verify::layers(compiled, facts) } else { verify::unknown_layers() },
+        degraded,
+        notes: compiled.notes.clone(),
+        policy: Some(PolicyReport {
+            name: compiled.policy.name.clone(),
+            digest: compiled.policy.digest.clone(),
+        }),
+        image: Some(ImageReport {
+            id: compiled.image.id.clone(),
+            files: compiled.image.files,
+            bytes: compiled.image.bytes,
+            programs: compiled.image.programs,
+        }),
+        payload: Some(PayloadReport {
+            sha256,
+            bytes: compiled.plan.payload_size,
+            name: compiled.payload_name.clone(),
+        }),
+        host: host_report(compiled.cgroup),
+        cleanup: CleanupReport { ok: left.is_empty(), left },
+        exit_status: judged.exit_status,
+    }
+}
+
+fn host_report(version: Option<cgroup::Version>) -> HostReport {
+    let host = Host::get();
+    HostReport {
+        kernel: host.kernel.clone(),
+        landlock_abi: host.landlock_abi,
+        cgroup: version.map_or("none", cgroup::Version::name),
+        uid: host.uid,
+    }
+}
+
+/// The report of a request that was refused before anything was made.
+#[must_use]
+pub fn refusal_report(error: &Error) -> Report {
+    let evidence = Evidence { setup_failed: Some(error.message().to_owned()), ..Evidence::none() };
+    let judged = model::judge(&evidence);
+    Report {
+        schema: SCHEMA,
+        stockade: env!("CARGO_PKG_VERSION"),
+        id: run_id(),
+        verdict: judged.decision.verdict,
+        reason: judged.decision.reason,
+        decided_by: DecidedBy { rule: Rule::Failure.name(), at_ns: 0, killed: false },
+        exit_code: None,
+        signal: None,
+        usage: None,
+        setup_ns: 0,
+        teardown_ns: 0,
+        limits: None,
+        limits_hit: Vec::new(),
+        violations: Vec::new(),
+        layers: verify::unknown_layers(),
+        degraded: Vec::new(),
+        notes: Vec::new(),
+        policy: None,
+        image: None,
+        payload: None,
+        host: host_report(None),
+        cleanup: CleanupReport { ok: true, left: Vec::new() },
+        exit_status: error.kind().exit_code(),
+    }
+}
+
+/// Asks for an end from any thread.
+#[derive(Debug, Clone)]
+pub struct Canceller(Arc<EventFd>);
+
+impl Canceller {
+    fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)))
+    }
+
+    /// Kills the box; its report says `cancelled`.
+    pub fn cancel(&self) {
+        // The counter cannot overflow in any sane number of calls, and full is as good as set.
+        drop(self.0.write(1));
+    }
+}
+
+impl Cancel for Canceller {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn signal(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// Builds a request. See the crate's documentation for an example.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    request: Request,
+}
+
+/// A sandbox: the way in.
+#[derive(Debug)]
+pub struct Sandbox;
+
+impl Sandbox {
+    /// A request for running `program` under `policy`. Standard input is empty,
+    /// and output goes nowhere, unless something else is said.
+    pub fn builder(policy: Policy, program: impl Into<PathBuf>) -> Builder {
+        Builder {
+            request: Request {
+                policy,
+                program: program.into(),
+                args: Vec::new(),
+                env: Vec::new(),
+                binds: Vec::new(),
+                stdin: Input::Null,
+                stdout: Output::Null,
+                stderr: Output::Null,
+                degrade: BTreeSet::new(),
+                cgroup: None,
+                store: StoreChoice::Default,
+                want_digest: true,
+            },
+        }
+    }
+}
+
+impl Builder {
+    /// Arguments of the payload.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.request.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// One more environment variable; it replaces the policy's of the same name.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.request.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A file or directory of the host that is to be seen inside.
+    pub fn bind(mut self, bind: Bind) -> Self {
+        self.request.binds.push(bind);
+        self
+    }
+
+    /// Standard input.
+    pub fn stdin(mut self, input: Input) -> Self {
+        self.request.stdin = input;
+        self
+    }
+
+    /// Standard output.
+    pub fn stdout(mut self, output: Output) -> Self {
+        self.request.stdout = output;
+        self
+    }
+
+    /// Standard error.
+    pub fn stderr(mut self, output: Output) -> Self {
+        self.request.stderr = output;
+        self
+    }
+
+    /// Runs although this host cannot give that layer in full.
+    pub fn degrade(mut self, layer: Layer) -> Self {
+        self.request.degrade.insert(layer);
+        self
+    }
+
+    /// A delegated cgroup that contains this process.
+    pub fn cgroup(mut self, path: impl Into<PathBuf>) -> Self {
+        self.request.cgroup = Some(path.into());
+        self
+    }
+
+    /// Where closures are kept.
+    pub fn store(mut self, store: StoreChoice) -> Self {
+        self.request.store = store;
+        self
+    }
+
+    /// Whether the report has the payload's SHA-256 (default: yes).
+    pub fn digest(mut self, wanted: bool) -> Self {
+        self.request.want_digest = wanted;
+        self
+    }
+
+    /// Runs to the end on this thread.
+    ///
+    /// # Errors
+    /// The request was refused before anything was made.
+    pub fn run(self) -> Result<Outcome> {
+        let cancel = Canceller::new().map_err(|e| Error::new(Kind::Host, io_text(&e)))?;
+        run(self.request, &cancel, || {})
+    }
+
+    /// Runs to the end on this thread; `cancel` can end it.
+    ///
+    /// # Errors
+    /// As [`Builder::run`].
+    pub fn run_with(self, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
+        run(self.request, cancel, started)
+    }
+
+    /// Starts it, supervised by a thread of its own; comes back when the payload
+    /// runs, or when it cannot.
+    ///
+    /// # Errors
+    /// The request was refused before anything was made.
+    pub fn spawn(self) -> Result<Running> {
+        let host = |e: io::Error| Error::new(Kind::Host, io_text(&e));
+        let cancel = Canceller::new().map_err(host)?;
+        let for_thread = cancel.clone();
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("stockade".to_owned())
+            .spawn(move || run(self.request, &for_thread, || drop(tell.send(()))))
+            .map_err(host)?;
+        if told.recv().is_ok() || !thread.is_finished() {
+            return Ok(Running { thread, cancel });
+        }
+        match join(thread) {
+            Err(error) => Err(error),
+            Ok(outcome) => Ok(Running { thread: std::thread::spawn(move || Ok(outcome)), cancel }),
+        }
+    }
+}
+
+fn join(thread: JoinHandle<Result<Outcome>>) -> Result<Outcome> {
+    thread.join().unwrap_or_else(|_| Err(Error::new(Kind::Sandbox, "the supervisor panicked")))
+}
+
+/// A box that runs, or has run.
+#[derive(Debug)]
+pub struct Running {
+    thread: JoinHandle<Result<Outcome>>,
+    cancel: Canceller,
+}
+
+impl Running {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The request was refused before anything was made.
+    pub fn wait(self) -> Result<Outcome> {
+        join(self.thread)
+    }
+
+    /// Kills it; its report says `cancelled`.
+    pub fn kill(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Something that kills it from elsewhere.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        self.cancel.clone()
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}

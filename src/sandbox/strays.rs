@@ -1,0 +1,87 @@
+//! Processes of a box that became children of the supervisor behind its back.
+//!
+//! A payload that may use `CLONE_PARENT` makes siblings of itself. They die with
+//! the box, but only their parent can reap them, and pid 1 of the box does not
+//! end before that. The filter refuses `CLONE_PARENT`; this is for policies that
+//! do not, and for a middle process that died before it could report.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::sys::{Errno, process};
+
+/// What tells a box's processes from other children of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The inode of its pid namespace.
+    PidNamespace(u64),
+    /// The inode of its outer user namespace.
+    UserNamespace(u64),
+}
+
+impl Mark {
+    fn file(self) -> (&'static str, u64) {
+        match self {
+            Mark::PidNamespace(inode) => ("pid", inode),
+            Mark::UserNamespace(inode) => ("user", inode),
+        }
+    }
+}
+
+/// Inode of a namespace of a process.
+#[must_use]
+pub fn namespace_inode(pid: i32, name: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}/ns/{name}")).ok().map(|m| m.ino())
+}
+
+/// Children of any thread of this process.
+fn children() -> Vec<i32> {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    threads
+        .flatten()
+        .filter_map(|t| fs::read_to_string(t.path().join("children")).ok())
+        .flat_map(|list| list.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<i32>>())
+        .collect()
+}
+
+/// Kills and reaps children that bear the mark, but for those in `known`.
+/// Answers how many there were.
+///
+/// A zombie shows no namespace any more. One whose pid has a place in a nested
+/// pid namespace, that is no child known to the caller, is taken for a stray as
+/// well: nothing else makes such children of a supervisor.
+pub fn reap(mark: Mark, known: &[i32]) -> usize {
+    let (name, inode) = mark.file();
+    let mut reaped = 0;
+    for pid in children() {
+        if known.contains(&pid) {
+            continue;
+        }
+        let ours = match namespace_inode(pid, name) {
+            Some(found) => found == inode,
+            None => nested_zombie(pid),
+        };
+        if !ours {
+            continue;
+        }
+        if let Ok(pidfd) = process::pidfd_open(pid) {
+            use std::os::fd::AsFd as _;
+            match process::signal(pidfd.as_fd(), libc::SIGKILL) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(_) => continue,
+            }
+        }
+        if process::wait_pid(pid, true).is_ok() {
+            reaped += 1;
+        }
+    }
+    reaped
+}
+
+fn nested_zombie(pid: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let status = super::posture::Status::parse(&status);
+    let own = fs::read_to_string("/proc/self/status").map(|s| super::posture::Status::parse(&s));
+    let depth = |s: &super::posture::Status| s.get("NSpid").split(' ').count();
+    status.get("State").starts_with('Z') && own.is_ok_and(|own| depth(&status) > depth(&own))
+}

@@ -1,0 +1,243 @@
+//! What the facts of a launch mean for the layers: what is missing, what is only
+//! a note, and what the report says of each.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+
+use serde_json::{Map, Value, json};
+
+use super::compile::Compiled;
+use super::frame::RootKind;
+use super::host::Host;
+use super::launch::Facts;
+use super::order::Step;
+use super::plan::{MountKind, Plan, RootPlan};
+use super::posture::Difference;
+use super::{landlock, rlimits};
+use crate::Layer;
+use crate::error::errno_text;
+use crate::report::model::{LayerReport, Status};
+
+/// Facts that weaken a layer without any file of `/proc` differing from the plan.
+/// Facts that weaken nothing become notes.
+pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Vec<Difference>) {
+    let mut differ = |layer: Layer, what: String| differences.push(Difference { layer, what });
+    let mut notes = Vec::new();
+    if let Some(stripped) = facts.stripped {
+        if stripped.trial_errno == 0 {
+            differ(Layer::UserNs, "a further user namespace could be made in the box".to_owned());
+        }
+        if stripped.inner_errno != 0 {
+            let why = errno_text(stripped.inner_errno);
+            notes.push(format!("the payload shares the user namespace of pid 1: a second one was refused ({why})"));
+        }
+        if stripped.proc_errno != 0 {
+            let why = errno_text(stripped.proc_errno);
+            notes.push(format!("no /proc in the box: this host refuses to mount one ({why})"));
+        }
+        if u64::from(stripped.core_limit) != rlimits::CORE_NEVER && Host::get().core_goes_to_program() {
+            differ(
+                Layer::Rlimits,
+                "the core limit can only be 0 here, which does not stop the host's piped core handler".to_owned(),
+            );
+        }
+    }
+    if let Some(built) = facts.built {
+        if built.keyring_errno != 0 {
+            let why = errno_text(built.keyring_errno);
+            if keyring_calls_refused(compiled) {
+                notes.push(format!("no fresh session keyring ({why}); the filter refuses all keyring calls"));
+            } else {
+                differ(Layer::Keyring, format!("the caller's session keyring stays ({why})"));
+            }
+        }
+        let locked = facts.stripped.is_some_and(|s| s.inner_errno == 0);
+        match built.root {
+            RootKind::Bind if !locked => {
+                differ(Layer::Root, "the root is a bind whose flags are not locked".to_owned());
+            }
+            RootKind::Bind => {
+                let why = errno_text(built.overlay_errno);
+                notes.push(format!("the root is a locked read-only bind: no overlay here ({why})"));
+            }
+            RootKind::Overlay | RootKind::Private => {}
+        }
+    }
+    if !compiled.plan.as_root {
+        let own = facts.host_ids.1.to_string();
+        let groups: Vec<&str> =
+            facts.selves.groups.split(' ').filter(|g| !g.is_empty() && *g != own).collect();
+        if !groups.is_empty() {
+            notes.push(format!("groups {} of the caller cannot be dropped as a user", groups.join(",")));
+        }
+    }
+    compiled.notes.extend(notes);
+}
+
+fn keyring_calls_refused(compiled: &Compiled) -> bool {
+    let calls = [libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key];
+    let allowed = |nr: &i64| compiled.policy.syscalls.allow.iter().any(|r| r.calls.iter().any(|c| i64::from(*c) == *nr));
+    !calls.iter().any(allowed)
+}
+
+/// What a failed step was about.
+#[must_use]
+pub fn subject(plan: &Plan, step: Step, index: usize) -> String {
+    let c = |s: &CStr| s.to_string_lossy().into_owned();
+    let rooted = |s: &CStr| format!("/{}", s.to_string_lossy());
+    let mount = || plan.mounts.get(index);
+    let device = || {
+        plan.mounts
+            .iter()
+            .find_map(|m| if let MountKind::Devices(d) = &m.kind { d.get(index) } else { None })
+            .map(|d| c(&d.host))
+    };
+    let found = match step {
+        Step::OpenTree | Step::CheckTree => match &plan.root {
+            RootPlan::Tree { path, .. } => Some(c(path)),
+            RootPlan::Private { .. } => None,
+        },
+        Step::CopyRoot => match &plan.root {
+            RootPlan::Private { entries, .. } => entries.get(index).map(|e| rooted(&e.path)),
+            RootPlan::Tree { .. } => None,
+        },
+        Step::MountTmpfs
+        | Step::OpenTarget
+        | Step::AttachMount
+        | Step::MakePlace
+        | Step::SealMount
+        | Step::BindOpen
+        | Step::BindFlags => mount().map(|m| rooted(&m.at)),
+        Step::DeviceOpen | Step::DeviceCheck | Step::DeviceFlags => device(),
+        Step::Rlimit => plan.rlimits.get(index).map(|l| format!("{} = {}", rlimits::name(l.resource), l.value)),
+        Step::LandlockOpen | Step::LandlockRule => {
+            plan.landlock.as_ref().and_then(|l| l.rules.get(index)).map(|r| c(&r.path))
+        }
+        Step::Cwd => Some(c(&plan.cwd)),
+        Step::Exec => Some(c(&plan.program)),
+        Step::Uid => Some(plan.uid.to_string()),
+        Step::Gid => Some(plan.gid.to_string()),
+        Step::EnterLeaf => Some("tasks".to_owned()),
+        _ => Some(index.to_string()),
+    };
+    found.unwrap_or_else(|| index.to_string())
+}
+
+/// What to do about the failures that have a known reason.
+#[must_use]
+pub fn help(step: Step, errno: i32) -> Option<&'static str> {
+    match (step, errno) {
+        (Step::HostName | Step::Private | Step::NewPidNs, libc::EPERM) => Some(
+            "the new user namespace has no rights: on Ubuntu 23.10 and later AppArmor needs a profile for stockade that allows userns",
+        ),
+        (Step::ProcMount | Step::ProcOpen, libc::EPERM) => {
+            Some("this host masks parts of /proc; mark the policy's proc path \"optional\": true to run without one")
+        }
+        (Step::Exec, libc::EACCES) => Some("the loader or the program cannot be executed in the box"),
+        (Step::PayloadCopy, libc::ENODATA) => Some("the program file changed while it was being copied: run it again"),
+        (Step::OpenTree, libc::EACCES) => {
+            Some("a directory above the store cannot be entered: use --store with one that can")
+        }
+        _ => None,
+    }
+}
+
+/// Every layer for the report, with what the kernel said of it.
+#[must_use]
+pub fn layers(compiled: &Compiled, facts: &Facts) -> BTreeMap<&'static str, LayerReport> {
+    Layer::ALL
+        .iter()
+        .map(|layer| {
+            let missing = compiled.missing.iter().find(|(l, _)| l == layer);
+            let mut kernel = kernel_facts(*layer, compiled, facts);
+            if let Some((_, reason)) = missing {
+                kernel.insert("reason".to_owned(), Value::from(reason.as_str()));
+            }
+            let status = if missing.is_some() { Status::Degraded } else { Status::Enforced };
+            (layer.name(), LayerReport { status, kernel })
+        })
+        .collect()
+}
+
+/// Every layer of a run that never came to be.
+#[must_use]
+pub fn unknown_layers() -> BTreeMap<&'static str, LayerReport> {
+    let unknown = || LayerReport { status: Status::Unknown, kernel: Map::new() };
+    Layer::ALL.iter().map(|layer| (layer.name(), unknown())).collect()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String, Value> {
+    let status = &facts.selves.status;
+    let ns = &facts.place.namespaces;
+    let name_of = |errno: i32| if errno == 0 { Value::Null } else { Value::from(errno_name(errno)) };
+    let stripped = facts.stripped;
+    object(match layer {
+        Layer::UserNs => json!({
+            "inode": ns[0],
+            "host_uid": facts.host_ids.0,
+            "host_gid": facts.host_ids.1,
+            "nested": stripped.is_some_and(|s| s.inner_errno == 0),
+            "further": stripped.map_or(Value::Null, |s| name_of(s.trial_errno)),
+        }),
+        Layer::MountNs => json!({ "inode": ns[1], "mounts": facts.place.mounts.len() }),
+        Layer::PidNs => json!({ "inode": ns[2], "pid": status.get("NSpid").rsplit(' ').next() }),
+        Layer::NetNs => json!({ "inode": ns[3] }),
+        Layer::IpcNs => json!({ "inode": ns[4] }),
+        Layer::UtsNs => json!({ "inode": ns[5] }),
+        Layer::CgroupNs => json!({ "inode": ns[6] }),
+        Layer::Root => json!({ "backend": facts.built.map(|b| backend(b.root)) }),
+        Layer::Capabilities => json!({
+            "inheritable": status.get("CapInh"), "permitted": status.get("CapPrm"),
+            "effective": status.get("CapEff"), "bounding": status.get("CapBnd"),
+            "ambient": status.get("CapAmb"),
+        }),
+        Layer::NoNewPrivs => json!({ "no_new_privs": status.get("NoNewPrivs") == "1" }),
+        Layer::Landlock => {
+            let abi = Host::get().landlock_abi;
+            json!({
+                "abi": abi,
+                "rules": compiled.plan.landlock.as_ref().map_or(0, |l| l.rules.len()),
+                "missing": landlock::missing(abi),
+                "trial": facts.ready.map_or(Value::Null, |r| name_of(r.landlock_errno)),
+            })
+        }
+        Layer::Seccomp => json!({
+            "mode": status.get("Seccomp").parse::<u32>().ok(),
+            "filters": status.get("Seccomp_filters").parse::<u32>().ok(),
+            "instructions": compiled.instructions,
+        }),
+        Layer::Cgroup => json!({
+            "version": compiled.cgroup.map(super::cgroup::Version::name),
+            "paths": compiled.leaf.as_ref().map(super::cgroup::Leaf::expected_lines),
+        }),
+        Layer::Rlimits => json!({ "core": stripped.map(|s| s.core_limit), "checked": compiled.plan.rlimits.len() }),
+        Layer::Descriptors => json!({ "open": 3 }),
+        Layer::Keyring => json!({
+            "session": if facts.built.is_some_and(|b| b.keyring_errno == 0) { "fresh" } else { "inherited" },
+            "calls_refused": keyring_calls_refused(compiled),
+        }),
+        Layer::Proc => {
+            let absent = compiled.plan.proc_at.is_none() || stripped.is_some_and(|s| s.proc_errno != 0);
+            json!({ "proc": if absent { "absent" } else { "subset=pid,hidepid=invisible" } })
+        }
+    })
+}
+
+fn backend(root: RootKind) -> &'static str {
+    match root {
+        RootKind::Overlay => "overlay",
+        RootKind::Bind => "bind",
+        RootKind::Private => "private",
+    }
+}
+
+fn errno_name(errno: i32) -> String {
+    format!("{:?}", nix::errno::Errno::from_raw(errno))
+}
