@@ -1,1 +1,3 @@
 //! The box: plan, layers, launch, supervision.
+
+pub mod seccomp;
