@@ -2,6 +2,9 @@
 //! that are stranger, and values that are likely to be taken for others.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod kernel;
+pub mod random;
+
 use std::collections::BTreeSet;
 
 use stockade::policy::model::{
@@ -16,6 +19,12 @@ pub struct Policy {
     pub exec: Exec,
     pub wx: Wx,
     table: Box<ArgumentTable<'static>>,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?} {:?} {:#?}", self.name, self.exec, self.wx, self.syscalls)
+    }
 }
 
 impl Policy {
@@ -157,8 +166,16 @@ pub fn base() -> Policy {
 fn base_allow() -> Vec<AllowRule> {
     use Otherwise::{Enosys, Eperm, Violation};
     let fcntl = [
-        libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL,
-        libc::F_GETLK, libc::F_SETLK, libc::F_SETLKW, libc::F_GETPIPE_SZ,
+        libc::F_DUPFD,
+        libc::F_DUPFD_CLOEXEC,
+        libc::F_GETFD,
+        libc::F_SETFD,
+        libc::F_GETFL,
+        libc::F_SETFL,
+        libc::F_GETLK,
+        libc::F_SETLK,
+        libc::F_SETLKW,
+        libc::F_GETPIPE_SZ,
     ];
     let ioctl =
         [libc::TCGETS, libc::TIOCGWINSZ, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX, libc::FIONCLEX];
@@ -176,8 +193,12 @@ fn base_allow() -> Vec<AllowRule> {
         | libc::CLONE_PTRACE
         | libc::CLONE_UNTRACED;
     let prctl = [
-        libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA, libc::PR_GET_DUMPABLE,
-        libc::PR_CAPBSET_READ, libc::PR_GET_NO_NEW_PRIVS,
+        libc::PR_SET_NAME,
+        libc::PR_GET_NAME,
+        libc::PR_SET_VMA,
+        libc::PR_GET_DUMPABLE,
+        libc::PR_CAPBSET_READ,
+        libc::PR_GET_NO_NEW_PRIVS,
     ];
     vec![
         allow(
@@ -256,7 +277,11 @@ pub fn exotic() -> Policy {
         allow_if("pkey_mprotect", vec![is("q1", &[0x1000, 0x1_0000_1000, 0x2_0000_1000])], Otherwise::Eperm),
         allow_if("fcntl", vec![is("d1", &[u64::MAX, 0, 0x8000_0000])], Otherwise::Eperm),
         allow_if("lseek", vec![is("q1", &[0, 5, 0xffff_ffff, 1 << 32, 1 << 63, wide])], Otherwise::Violation),
-        allow_if("dup3", vec![masked("q0", wide, &[2, 1 << 63, wide]), any_bit("q1", wide)], Otherwise::Eperm),
+        allow_if(
+            "dup3",
+            vec![masked("q0", wide, &[2, 1 << 63, wide]), any_bit("q1", wide)],
+            Otherwise::Eperm,
+        ),
         allow_unless(
             "socket connect bind",
             vec![is("d0", &[1, 2, 10]), masked("d1", 0xf0, &[0x10, 0x20, 0x30]), any_bit("d2", 1 << 31)],
@@ -280,9 +305,44 @@ pub fn exit_only() -> Policy {
     Policy::new("exit-only", vec![allow("exit_group")], vec![], Exec::LaunchOnly, Wx::Deny)
 }
 
+/// So many instructions that no jump reaches from one end to the other.
+pub fn large() -> Policy {
+    let scattered = |from: u64| (0..32).map(|i| from + i * i * 3).collect::<Vec<_>>();
+    let rules = (0..18_u64).map(|i| {
+        let call = u32::try_from(i).unwrap();
+        let when = When::All(vec![is("d0", &scattered(i)), is("q1", &[i, i << 32, i << 40 | 1])]);
+        let otherwise =
+            [Otherwise::Enosys, Otherwise::Eperm, Otherwise::Violation][usize::try_from(i % 3).unwrap()];
+        AllowRule { calls: vec![call * 2], when, otherwise, comment: String::new() }
+    });
+    let rules = rules.chain([allow("write exit_group")]).collect();
+    Policy::new("large", rules, vec![violation("ptrace", vec![])], Exec::Image, Wx::Allow)
+}
+
 /// All of the above.
 pub fn all() -> Vec<Policy> {
-    vec![base(), compile_cpp(), java(), exotic(), exit_only()]
+    vec![base(), compile_cpp(), java(), exotic(), exit_only(), large()]
+}
+
+/// For each argument of a call the values worth trying: those of the tests put
+/// on it, and for arguments 3 to 5 the nonce's.
+pub fn pools(policy: &Policy, call: u32, nonce: [u32; 3]) -> [Vec<u64>; 6] {
+    std::array::from_fn(|index| {
+        let conditions = policy.conditions().into_iter().filter(|(calls, condition)| {
+            let (place, _) = argument(call, &condition.arg).unwrap_or((6, Width::Dword));
+            calls.contains(&call) && usize::from(place) == index
+        });
+        let mut pool = interesting(conditions.map(|(_, condition)| &condition.test));
+        let mut special = BTreeSet::new();
+        if [46, 59, 317].contains(&call) && index >= 3 {
+            near(u64::from(nonce[index - 3]), &mut special);
+        }
+        if [9, 10, 329].contains(&call) && index == 2 {
+            special.extend((0..16).flat_map(|prot| [prot, prot << 32, prot | 1 << 63]));
+        }
+        pool.extend(special);
+        pool
+    })
 }
 
 /// Values that a filter is likely to take for this one, or the reverse.
@@ -290,7 +350,15 @@ pub fn near(value: u64, into: &mut BTreeSet<u64>) {
     let low = value & 0xffff_ffff;
     let extended = u32::try_from(low).unwrap().cast_signed();
     for v in [value, value.wrapping_add(1), value.wrapping_sub(1), !value] {
-        into.extend([v, v ^ 1 << 32, v ^ 1 << 63, v | 0xffff_ffff << 32, v & 0xffff_ffff, v << 32, v ^ 1 << 31]);
+        into.extend([
+            v,
+            v ^ 1 << 32,
+            v ^ 1 << 63,
+            v | 0xffff_ffff << 32,
+            v & 0xffff_ffff,
+            v << 32,
+            v ^ 1 << 31,
+        ]);
     }
     into.insert(i64::from(extended).cast_unsigned());
 }

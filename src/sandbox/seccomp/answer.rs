@@ -66,7 +66,9 @@ mod tests {
 
     #[test]
     fn answer_to_return_and_back_is_itself() {
-        for answer in [Answer::Allow, Answer::Errno(ENOSYS), Answer::Errno(EPERM), Answer::Notify, Answer::Kill] {
+        for answer in
+            [Answer::Allow, Answer::Errno(ENOSYS), Answer::Errno(EPERM), Answer::Notify, Answer::Kill]
+        {
             assert_eq!(Answer::from_return(answer.to_return()), Some(answer));
         }
         assert_eq!(Answer::Errno(EPERM).to_return(), 0x0005_0001);

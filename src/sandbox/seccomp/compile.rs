@@ -26,7 +26,7 @@ pub const NONCE_WORDS: usize = 3;
 const CALL_TABLE: u32 = 470;
 
 /// The most single numbers tested one after another on the way to a call.
-const DISPATCH_CHAIN: usize = 2;
+const DISPATCH_CHAIN: usize = 3;
 
 /// Instructions that are complete but for the nonce of the launch.
 #[derive(Debug, Clone, PartialEq, Eq)]

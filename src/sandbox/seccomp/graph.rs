@@ -9,11 +9,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use seccompiler::{
-    BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule, sock_filter,
-};
+use seccompiler::{BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule, sock_filter};
 
-use super::evaluate::{AND, JUMP, JUMP_AT_LEAST, JUMP_ABOVE, JUMP_ANY_BIT, JUMP_EQUAL, LOAD};
+use super::evaluate::{AND, JUMP, JUMP_ABOVE, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_EQUAL, LOAD};
 use super::ir::{ArgumentTest, Comparison, Outcome};
 use super::meaning::Width;
 use crate::error::{Error, Kind, Result};
@@ -86,11 +84,20 @@ pub(super) enum Node {
     Jump { test: Test, k: Constant, yes: Id, no: Id },
 }
 
+/// Room for a policy of the shipped sizes, so that tables need not grow while
+/// a launch waits.
+const ROOM: usize = 768;
+
 /// Nodes that refer only to nodes made before them.
-#[derive(Default)]
 pub(super) struct Graph {
     nodes: Vec<Node>,
     ids: HashMap<Node, Id, BuildHasherDefault<Mix>>,
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self { nodes: Vec::with_capacity(ROOM), ids: HashMap::with_capacity_and_hasher(ROOM, <_>::default()) }
+    }
 }
 
 impl Graph {

@@ -11,7 +11,7 @@ use super::FIRST_FOREIGN_CALL;
 use super::answer::{Answer, EACCES, ENOSYS, EPERM};
 use super::compile::NONCE_WORDS;
 use super::meaning::{
-    EXECVE, EXECVEAT, FIRST_NONCE_ARGUMENT, PROT, Rules, SETS_PROTECTION, WRITE_EXEC, Width,
+    EXECVE, EXECVEAT, FIRST_NONCE_ARGUMENT, HAND_OVER, PROT, Rules, SETS_PROTECTION, WRITE_EXEC, Width,
 };
 use crate::error::{Error, Kind, Result};
 use crate::policy::model::{AllowRule, Condition, Exec, Otherwise, Test, ViolationRule, When, Wx};
@@ -61,10 +61,25 @@ pub(super) struct Outcome<'a> {
     pub otherwise: Answer,
 }
 
-impl Outcome<'_> {
+impl<'a> Outcome<'a> {
     /// Whether the supervisor may hear of the call.
     pub(super) fn notifies(&self) -> bool {
         self.clauses.iter().map(|c| c.then).chain([self.otherwise]).any(|a| a == Answer::Notify)
+    }
+
+    /// The same, but what would be notified passes with the nonce.
+    fn but_with_nonce(self) -> Outcome<'a> {
+        let last = Clause { tests: Vec::new(), then: self.otherwise };
+        let mut clauses = Vec::new();
+        for clause in self.clauses.into_iter().chain([last]) {
+            if clause.then == Answer::Notify {
+                let tests = clause.tests.iter().copied().chain(nonce_tests()).collect();
+                clauses.push(Clause { tests, then: Answer::Allow });
+            }
+            clauses.push(clause);
+        }
+        // The last one has no test.
+        Outcome { clauses, otherwise: self.otherwise }
     }
 }
 
@@ -112,6 +127,15 @@ fn outcome<'a>(rules: &Rules<'a>, nr: u32, named: &Named<'a>) -> Result<Outcome<
     if nr >= FIRST_FOREIGN_CALL {
         return Err(refuse(nr, "is not a number of the x86-64 table"));
     }
+    let outcome = for_payload(rules, nr, named)?;
+    if outcome.clauses.iter().map(|c| c.tests.len()).sum::<usize>() > MAX_CONDITIONS {
+        return Err(refuse(nr, &format!("has more than {MAX_CONDITIONS} conditions"))
+            .help("say it with fewer: one condition takes many values with \"in\""));
+    }
+    Ok(if HAND_OVER.contains(&nr) { outcome.but_with_nonce() } else { outcome })
+}
+
+fn for_payload<'a>(rules: &Rules<'a>, nr: u32, named: &Named<'a>) -> Result<Outcome<'a>> {
     let mut clauses = Vec::new();
     for rule in &named.violations {
         let tests = tests(rules, nr, &rule.when)?;
@@ -129,10 +153,6 @@ fn outcome<'a>(rules: &Rules<'a>, nr: u32, named: &Named<'a>) -> Result<Outcome<
     } else {
         Answer::Errno(ENOSYS)
     };
-    if clauses.iter().map(|c| c.tests.len()).sum::<usize>() > MAX_CONDITIONS {
-        return Err(refuse(nr, &format!("has more than {MAX_CONDITIONS} conditions"))
-            .help("say it with fewer: one condition takes many values with \"in\""));
-    }
     Ok(Outcome { clauses, otherwise })
 }
 
@@ -140,11 +160,7 @@ fn nonce_tests<'a>() -> Vec<ArgumentTest<'a>> {
     (FIRST_NONCE_ARGUMENT..)
         .zip(0_u8..)
         .take(NONCE_WORDS)
-        .map(|(index, word)| ArgumentTest {
-            index,
-            width: Width::Dword,
-            comparison: Comparison::Nonce(word),
-        })
+        .map(|(index, word)| ArgumentTest { index, width: Width::Dword, comparison: Comparison::Nonce(word) })
         .collect()
 }
 

@@ -23,8 +23,13 @@ pub(super) struct Laid {
 ///
 /// [`Kind::Policy`] when it needs more instructions than the kernel takes.
 pub(super) fn lay_out(graph: &Graph, root: Id) -> Result<Laid> {
-    let mut backwards = Backwards { graph, code: Vec::new(), nonce: Vec::new(), near: vec![None; graph.len()] };
+    let mut backwards =
+        Backwards { graph, code: Vec::new(), nonce: Vec::new(), near: vec![None; graph.len()] };
     backwards.place_all(root);
+    if backwards.code.is_empty() {
+        // The root is a return, and nothing needed it yet.
+        backwards.bridge(root);
+    }
     let Backwards { mut code, mut nonce, .. } = backwards;
     if code.len() > MAX_INSTRUCTIONS {
         let message = format!(
@@ -62,18 +67,18 @@ impl Backwards<'_> {
                 self.place(id, node);
                 continue;
             }
-            open.push((id, true));
             match node {
+                // Placed where the first jump needs it, and again where that is too far.
                 Node::Return(_) => {}
-                Node::Load { next, .. } | Node::And { next, .. } => open.push((next, false)),
-                Node::Jump { yes, no, .. } => open.extend([(yes, false), (no, false)]),
+                Node::Load { next, .. } | Node::And { next, .. } => open.extend([(id, true), (next, false)]),
+                Node::Jump { yes, no, .. } => open.extend([(id, true), (yes, false), (no, false)]),
             }
         }
     }
 
     fn place(&mut self, id: Id, node: Node) {
         match node {
-            Node::Return(value) => self.push(RETURN, value, 0, 0),
+            Node::Return(_) => return,
             Node::Load { offset, next } => {
                 self.fall_to(next);
                 self.push(LOAD, offset, 0, 0);

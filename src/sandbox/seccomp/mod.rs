@@ -10,6 +10,7 @@
 //!
 //! 1. Not x86-64, or a number of 2^30 and above (the x32 table, -1): killed.
 //! 2. A `violations` rule names it and all its conditions hold: notified.
+//!    (This and the `violation` of line 5 let the hand-over pass, see below.)
 //! 3. `execve` under `exec: launch-only`: allowed with the launch's nonce in
 //!    arguments 3 to 5, which the kernel ignores; otherwise `EACCES`.
 //! 4. `mmap`, `mprotect`, `pkey_mprotect` under `wx: deny`, where allowed at
@@ -23,7 +24,10 @@
 //! that the box itself must not have: *listener* notifies violations and
 //! allows everything else, so the hand-over passes; *main* is loaded after it
 //! and allows what the listener notifies, since `ERRNO` of one filter beats
-//! `USER_NOTIF` of another.
+//! `USER_NOTIF` of another. The hand-over itself, `sendmsg` and the `seccomp`
+//! that loads the main program, runs under the listener: where these two would
+//! be notified, nobody could answer yet, so they pass with the launch's nonce
+//! in arguments 3 to 5, which they do not have.
 //!
 //! Path: [`ir`] lowers the policy to clauses per call, [`graph`] turns them
 //! into decisions with seccompiler's code for each argument test, [`reduce`]

@@ -2,7 +2,10 @@
 //!
 //! Guarantees: when [`prove`] returns a [`Proof`], the stack of the compiled
 //! programs and [`super::decide`] agree on every architecture, every call
-//! number, every value of all six arguments and every nonce.
+//! number, every value of all six arguments and every nonce. Each program is
+//! right by itself, too: the listener notifies what is to be notified and
+//! allows what is not killed (the launcher runs under it alone for a moment),
+//! the main program allows what is notified and answers the rest.
 //!
 //! Why that is so:
 //!
@@ -19,9 +22,8 @@
 //!    too generous, a disagreement might be reported that no call shows; one
 //!    would never be missed.
 //! 4. A run asks the listener, the main program and the policy one after the
-//!    other about the same, partly known call, and compares the one answer
-//!    that comes out of each. There is no sampling: a run stands for all calls
-//!    with its answers.
+//!    other about the same, partly known call, and compares what comes out of
+//!    each. There is no sampling: a run stands for all calls with its answers.
 //! 5. Comparisons with the nonce are answered both ways without looking at the
 //!    word's other answers: that covers every nonce at once, also one that
 //!    equals a constant of the policy.
@@ -35,13 +37,13 @@ use std::fmt;
 
 use seccompiler::sock_filter;
 
+use super::FIRST_FOREIGN_CALL;
 use super::answer::Answer;
 use super::compile::{Compiled, Filters, NONCE_WORDS, Program};
 use super::evaluate::{Call, Fault, check, more_severe, run_on};
 use super::meaning::{Rules, meaning};
 use super::question::{ARCH_X86_64, Input, Question, Relation, WORDS, Word};
 use super::solve::{Facts, TooHard};
-use super::FIRST_FOREIGN_CALL;
 
 /// The most runs of one proof. A policy like the shipped ones needs some
 /// hundreds; beyond this the proof gives up rather than run for ever.
@@ -67,8 +69,8 @@ pub struct Counterexample {
     pub nonce: [u32; NONCE_WORDS],
     /// What the policy means.
     pub meant: Answer,
-    /// What the programs return, the most severe of them.
-    pub returned: u32,
+    /// What the programs return, in the order in which they are loaded.
+    pub returned: Vec<u32>,
 }
 
 /// Why nothing is proved.
@@ -89,7 +91,7 @@ impl fmt::Display for Refuted {
                 let Counterexample { call, meant, returned, .. } = counter.as_ref();
                 write!(
                     f,
-                    "call {} of architecture {:#x} with {:#x?} means {meant:?}, the filters return {returned:#x}",
+                    "call {} of architecture {:#x} with {:#x?} means {meant:?}, the filters return {returned:#x?}",
                     call.nr, call.arch, call.args
                 )
             }
@@ -113,7 +115,8 @@ impl From<Fault> for Refuted {
 ///
 /// A call for which they do not, or why the proof was given up.
 pub fn prove(compiled: &Compiled, rules: &Rules<'_>) -> Result<Proof, Refuted> {
-    let programs: Vec<&Program> = compiled.listener.iter().chain([&compiled.main]).collect();
+    let listener = compiled.listener.as_ref().map(|program| (program, Part::Listener));
+    let programs: Vec<_> = listener.into_iter().chain([(&compiled.main, Part::Main)]).collect();
     explore(&programs, &|input| meaning(rules, input))
 }
 
@@ -128,9 +131,10 @@ pub fn prove_filters(
     nonce: [u32; NONCE_WORDS],
     rules: &Rules<'_>,
 ) -> Result<Proof, Refuted> {
-    let unmarked = |code: &[sock_filter]| Program { code: code.to_vec(), nonce: Vec::new() };
-    let programs: Vec<Program> = filters.in_order().into_iter().map(unmarked).collect();
-    let programs: Vec<&Program> = programs.iter().collect();
+    let unmarked = |code: &Vec<sock_filter>| Program { code: code.clone(), nonce: Vec::new() };
+    let (listener, main) = (filters.listener.as_ref().map(unmarked), unmarked(&filters.main));
+    let listener = listener.as_ref().map(|program| (program, Part::Listener));
+    let programs: Vec<_> = listener.into_iter().chain([(&main, Part::Main)]).collect();
     explore(&programs, &|input| meaning(rules, &mut OneNonce { input, nonce }))
 }
 
@@ -142,7 +146,7 @@ pub fn prove_filters(
 pub fn prove_init(code: &[sock_filter], calls: &[u32]) -> Result<Proof, Refuted> {
     let program = Program { code: code.to_vec(), nonce: Vec::new() };
     let is = |input: &mut dyn Input, word, relation| input.holds(Question { word, mask: u64::MAX, relation });
-    explore(&[&program], &|input| {
+    explore(&[(&program, Part::Main)], &|input| {
         let native = is(input, Word::Arch, Relation::Equal(u64::from(ARCH_X86_64)))
             && !is(input, Word::Number, Relation::AtLeast(u64::from(FIRST_FOREIGN_CALL)));
         let named = |input: &mut dyn Input| {
@@ -152,12 +156,34 @@ pub fn prove_init(code: &[sock_filter], calls: &[u32]) -> Result<Proof, Refuted>
     })
 }
 
-/// Goes through all runs.
-fn explore(programs: &[&Program], meant: &dyn Fn(&mut dyn Input) -> Answer) -> Result<Proof, Refuted> {
-    for program in programs {
+/// What a program is for.
+#[derive(Clone, Copy)]
+enum Part {
+    Listener,
+    Main,
+}
+
+impl Part {
+    /// What a program has to return by itself where this is meant.
+    fn returns(self, meant: Answer) -> u32 {
+        match (self, meant) {
+            (_, Answer::Kill) => libc::SECCOMP_RET_KILL_PROCESS,
+            (Part::Listener, Answer::Notify) => libc::SECCOMP_RET_USER_NOTIF,
+            (Part::Listener, _) | (Part::Main, Answer::Notify) => libc::SECCOMP_RET_ALLOW,
+            (Part::Main, other) => other.to_return(),
+        }
+    }
+}
+
+/// Goes through all runs of programs in load order.
+fn explore(
+    programs: &[(&Program, Part)],
+    meant: &dyn Fn(&mut dyn Input) -> Answer,
+) -> Result<Proof, Refuted> {
+    for (program, _) in programs {
         check(&program.code)?;
     }
-    let mut reached: Vec<Vec<bool>> = programs.iter().map(|p| vec![false; p.code.len()]).collect();
+    let mut reached: Vec<Vec<bool>> = programs.iter().map(|(p, _)| vec![false; p.code.len()]).collect();
     let mut explorer = Explorer::default();
     let mut runs = 0;
     loop {
@@ -166,20 +192,21 @@ fn explore(programs: &[&Program], meant: &dyn Fn(&mut dyn Input) -> Answer) -> R
             return Err(Refuted::TooHard);
         }
         explorer.restart();
-        let mut returned = libc::SECCOMP_RET_ALLOW;
-        for (program, reached) in programs.iter().zip(&mut reached).rev() {
-            let value = run_on(&program.code, &program.nonce, &mut explorer, &mut |at| {
+        let mut returned = Vec::with_capacity(programs.len());
+        for ((program, _), reached) in programs.iter().zip(&mut reached) {
+            returned.push(run_on(&program.code, &program.nonce, &mut explorer, &mut |at| {
                 if let Some(reached) = reached.get_mut(at) {
                     *reached = true;
                 }
-            })?;
-            returned = more_severe(returned, value);
+            })?);
         }
         let meant = meant(&mut explorer);
         if explorer.too_hard {
             return Err(Refuted::TooHard);
         }
-        if Answer::from_return(returned) != Some(meant) {
+        let together = returned.iter().rev().fold(libc::SECCOMP_RET_ALLOW, |a, &b| more_severe(a, b));
+        let apart = programs.iter().map(|(_, part)| part.returns(meant));
+        if Answer::from_return(together) != Some(meant) || !apart.eq(returned.iter().copied()) {
             return Err(Refuted::Differs(Box::new(explorer.counterexample(meant, returned))));
         }
         if !explorer.another() {
@@ -268,7 +295,7 @@ impl Explorer {
     }
 
     /// A call that fits the answers of this run.
-    fn counterexample(&self, meant: Answer, returned: u32) -> Counterexample {
+    fn counterexample(&self, meant: Answer, returned: Vec<u32>) -> Counterexample {
         let value = |word: Word| self.words.get(word.index()).map_or(0, Facts::witness);
         let half = |value: u64| u32::try_from(value & 0xffff_ffff).unwrap_or_default();
         let mut nonce = [0; NONCE_WORDS];

@@ -132,7 +132,11 @@ mod tests {
             (0..64_u64).prop_map(Relation::Above),
             Just(Relation::AnyBit),
         ];
-        (0..64_u64, relation).prop_map(|(mask, relation)| Question { word: Word::Argument(0), mask, relation })
+        (0..64_u64, relation).prop_map(|(mask, relation)| Question {
+            word: Word::Argument(0),
+            mask,
+            relation,
+        })
     }
 
     proptest! {
