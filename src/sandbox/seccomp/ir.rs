@@ -1,0 +1,236 @@
+//! The policy as clauses per call: the form the compiler works from.
+//!
+//! Guarantees: each named call has an ordered list of conjunctions with an
+//! answer each, and an answer when none holds; what cannot be said exactly
+//! (an unknown argument, a constant wider than its argument) is an error, not
+//! an approximation. Relies on the table of arguments.
+
+use std::collections::BTreeMap;
+
+use super::FIRST_FOREIGN_CALL;
+use super::answer::{Answer, EACCES, ENOSYS, EPERM};
+use super::compile::NONCE_WORDS;
+use super::meaning::{
+    EXECVE, EXECVEAT, FIRST_NONCE_ARGUMENT, HAND_OVER, PROT, Rules, SETS_PROTECTION, WRITE_EXEC, Width,
+};
+use crate::error::{Error, Kind, Result};
+use crate::policy::model::{AllowRule, Condition, Exec, Otherwise, Test, ViolationRule, When, Wx};
+
+/// The most conditions that all rules together may put on one call. Far above
+/// any real policy; it bounds the recursion of the passes that follow.
+const MAX_CONDITIONS: usize = 128;
+
+/// The most arguments a call has.
+const ARGUMENTS: u8 = 6;
+
+/// What one argument is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison<'a> {
+    /// Equal to one of these.
+    In(&'a [u64]),
+    /// Under this mask equal to one of these.
+    MaskedIn(u64, &'a [u64]),
+    /// At least one of these bits set.
+    AnyBit(u64),
+    /// Equal to this word of the launch's nonce.
+    Nonce(u8),
+}
+
+/// One test of one argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ArgumentTest<'a> {
+    /// Which argument, 0 to 5.
+    pub index: u8,
+    /// How much of it counts.
+    pub width: Width,
+    /// The test.
+    pub comparison: Comparison<'a>,
+}
+
+/// When all tests hold, this is the answer. No test: always.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Clause<'a> {
+    pub tests: Vec<ArgumentTest<'a>>,
+    pub then: Answer,
+}
+
+/// What happens to one call: the first clause that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome<'a> {
+    pub clauses: Vec<Clause<'a>>,
+    pub otherwise: Answer,
+}
+
+impl<'a> Outcome<'a> {
+    /// Whether the supervisor may hear of the call.
+    pub(super) fn notifies(&self) -> bool {
+        self.clauses.iter().map(|c| c.then).chain([self.otherwise]).any(|a| a == Answer::Notify)
+    }
+
+    /// The same, but what would be notified passes with the nonce.
+    fn but_with_nonce(self) -> Outcome<'a> {
+        let last = Clause { tests: Vec::new(), then: self.otherwise };
+        let mut clauses = Vec::new();
+        for clause in self.clauses.into_iter().chain([last]) {
+            if clause.then == Answer::Notify {
+                let tests = clause.tests.iter().copied().chain(nonce_tests()).collect();
+                clauses.push(Clause { tests, then: Answer::Allow });
+            }
+            clauses.push(clause);
+        }
+        // The last one has no test.
+        Outcome { clauses, otherwise: self.otherwise }
+    }
+}
+
+/// The calls that have an outcome of their own; all others are `ENOSYS`.
+pub(super) type Ir<'a> = BTreeMap<u32, Outcome<'a>>;
+
+#[derive(Default)]
+struct Named<'a> {
+    violations: Vec<&'a ViolationRule>,
+    allow: Option<&'a AllowRule>,
+}
+
+/// Lowers a policy.
+///
+/// # Errors
+///
+/// [`Kind::Policy`] for what has no exact meaning.
+pub(super) fn lower<'a>(rules: &Rules<'a>) -> Result<Ir<'a>> {
+    let mut named: BTreeMap<u32, Named<'a>> = BTreeMap::new();
+    for rule in &rules.syscalls.violations {
+        for &nr in &rule.calls {
+            named.entry(nr).or_default().violations.push(rule);
+        }
+    }
+    for rule in &rules.syscalls.allow {
+        for &nr in &rule.calls {
+            let allow = &mut named.entry(nr).or_default().allow;
+            if allow.is_some_and(|other| !std::ptr::eq(other, rule)) {
+                return Err(refuse(nr, "stands in two allow rules").help("keep one rule for each call"));
+            }
+            *allow = Some(rule);
+        }
+    }
+    if rules.exec == Exec::LaunchOnly {
+        if named.get(&EXECVEAT).is_some_and(|n| n.allow.is_some()) {
+            return Err(refuse(EXECVEAT, "is allowed, and would start what exec: launch-only forbids")
+                .help("remove it, or set \"exec\": \"image\""));
+        }
+        named.entry(EXECVE).or_default();
+    }
+    named.into_iter().map(|(nr, named)| Ok((nr, outcome(rules, nr, &named)?))).collect()
+}
+
+fn outcome<'a>(rules: &Rules<'a>, nr: u32, named: &Named<'a>) -> Result<Outcome<'a>> {
+    if nr >= FIRST_FOREIGN_CALL {
+        return Err(refuse(nr, "is not a number of the x86-64 table"));
+    }
+    let outcome = for_payload(rules, nr, named)?;
+    if outcome.clauses.iter().map(|c| c.tests.len()).sum::<usize>() > MAX_CONDITIONS {
+        return Err(refuse(nr, &format!("has more than {MAX_CONDITIONS} conditions"))
+            .help("say it with fewer: one condition takes many values with \"in\""));
+    }
+    Ok(if HAND_OVER.contains(&nr) { outcome.but_with_nonce() } else { outcome })
+}
+
+fn for_payload<'a>(rules: &Rules<'a>, nr: u32, named: &Named<'a>) -> Result<Outcome<'a>> {
+    let mut clauses = Vec::new();
+    for rule in &named.violations {
+        let tests = tests(rules, nr, &rule.when)?;
+        if tests.is_empty() {
+            // Nothing after a rule that always holds can be reached.
+            return Ok(Outcome { clauses, otherwise: Answer::Notify });
+        }
+        clauses.push(Clause { tests, then: Answer::Notify });
+    }
+    let otherwise = if nr == EXECVE && rules.exec == Exec::LaunchOnly {
+        clauses.push(Clause { tests: nonce_tests(), then: Answer::Allow });
+        Answer::Errno(EACCES)
+    } else if let Some(rule) = named.allow {
+        allowed(rules, nr, rule, &mut clauses)?
+    } else {
+        Answer::Errno(ENOSYS)
+    };
+    Ok(Outcome { clauses, otherwise })
+}
+
+fn nonce_tests<'a>() -> Vec<ArgumentTest<'a>> {
+    (FIRST_NONCE_ARGUMENT..)
+        .zip(0_u8..)
+        .take(NONCE_WORDS)
+        .map(|(index, word)| ArgumentTest { index, width: Width::Dword, comparison: Comparison::Nonce(word) })
+        .collect()
+}
+
+fn allowed<'a>(
+    rules: &Rules<'a>,
+    nr: u32,
+    rule: &'a AllowRule,
+    clauses: &mut Vec<Clause<'a>>,
+) -> Result<Answer> {
+    if rules.wx == Wx::Deny && SETS_PROTECTION.contains(&nr) {
+        let comparison = Comparison::MaskedIn(WRITE_EXEC, &[WRITE_EXEC]);
+        let tests = vec![ArgumentTest { index: PROT, width: Width::Qword, comparison }];
+        clauses.push(Clause { tests, then: Answer::Errno(EPERM) });
+    }
+    let otherwise = match rule.otherwise {
+        Otherwise::Enosys => Answer::Errno(ENOSYS),
+        Otherwise::Eperm => Answer::Errno(EPERM),
+        Otherwise::Violation => Answer::Notify,
+    };
+    match &rule.when {
+        When::Always => Ok(Answer::Allow),
+        When::All(conditions) => {
+            clauses.push(Clause { tests: tests(rules, nr, conditions)?, then: Answer::Allow });
+            Ok(otherwise)
+        }
+        When::None(conditions) => {
+            for test in tests(rules, nr, conditions)? {
+                clauses.push(Clause { tests: vec![test], then: otherwise });
+            }
+            Ok(Answer::Allow)
+        }
+    }
+}
+
+fn tests<'a>(rules: &Rules<'a>, nr: u32, conditions: &'a [Condition]) -> Result<Vec<ArgumentTest<'a>>> {
+    conditions.iter().map(|condition| test(rules, nr, condition)).collect()
+}
+
+fn test<'a>(rules: &Rules<'a>, nr: u32, condition: &'a Condition) -> Result<ArgumentTest<'a>> {
+    let found = (rules.argument)(nr, &condition.arg).filter(|(index, _)| *index < ARGUMENTS);
+    let Some((index, width)) = found else {
+        return Err(refuse(nr, &format!("has no argument '{}' that a filter can test", condition.arg)));
+    };
+    let (mask, values): (Option<u64>, &[u64]) = match &condition.test {
+        Test::In(values) => (None, values),
+        Test::MaskedIn { mask, values } => (Some(*mask), values),
+        Test::AnyBit(bits) => (Some(*bits), &[]),
+    };
+    if let Some(wide) = mask.iter().chain(values).find(|value| !fits(**value, width)) {
+        // Cut to 32 bits it would match what the author did not write.
+        return Err(refuse(nr, &format!("is tested with {wide:#x}, but '{}' has 32 bits", condition.arg)));
+    }
+    let comparison = match &condition.test {
+        Test::In(values) => Comparison::In(values),
+        Test::MaskedIn { mask, values } => Comparison::MaskedIn(*mask, values),
+        Test::AnyBit(bits) => Comparison::AnyBit(*bits),
+    };
+    Ok(ArgumentTest { index, width, comparison })
+}
+
+/// Whether a constant says the same in the argument's width: as it stands, or
+/// as a negative number written in 64 bits.
+fn fits(value: u64, width: Width) -> bool {
+    width == Width::Qword
+        || u32::try_from(value).is_ok()
+        || i32::try_from(value.cast_signed()).is_ok_and(i32::is_negative)
+}
+
+fn refuse(nr: u32, what: &str) -> Error {
+    let known = usize::try_from(nr).ok().and_then(syscalls::Sysno::new);
+    let name = known.map_or_else(|| format!("call {nr}"), |sysno| format!("'{}'", sysno.name()));
+    Error::new(Kind::Policy, format!("the filter cannot be built: {name} {what}"))
+}

@@ -1,0 +1,62 @@
+//! The system call filter: from a policy to two short, proven programs.
+//!
+//! Guarantees: every call number, of every architecture, with every argument,
+//! has the answer that [`decide`] reads off the policy, and [`prove`] can show
+//! it for any policy. Relies on the kernel running both programs and taking
+//! the stricter answer (seccomp(2), "returns the value of highest
+//! precedence"), and on the answers being what the kernel documents.
+//!
+//! What a policy means for a call, first line that fits:
+//!
+//! 1. Not x86-64, or a number of 2^30 and above (the x32 table, -1): killed.
+//! 2. A `violations` rule names it and all its conditions hold: notified.
+//!    (This and the `violation` of line 5 let the hand-over pass, see below.)
+//! 3. `execve` under `exec: launch-only`: allowed with the launch's nonce in
+//!    arguments 3 to 5, which the kernel ignores; otherwise `EACCES`.
+//! 4. `mmap`, `mprotect`, `pkey_mprotect` under `wx: deny`, where allowed at
+//!    all: `EPERM` for memory both writable and executable.
+//! 5. An `allow` rule names it: allowed, or what the rule's `otherwise` says.
+//! 6. Anything else is `ENOSYS`, also a call newer than this program: libc
+//!    then falls back to what it did before the call existed.
+//!
+//! There are two programs because the supervisor gets the listener's
+//! descriptor from a process that is not dumpable any more, by a `sendmsg`
+//! that the box itself must not have: *listener* notifies violations and
+//! allows everything else, so the hand-over passes; *main* is loaded after it
+//! and allows what the listener notifies, since `ERRNO` of one filter beats
+//! `USER_NOTIF` of another. The hand-over itself, `sendmsg` and the `seccomp`
+//! that loads the main program, runs under the listener: where these two would
+//! be notified, nobody could answer yet, so they pass with the launch's nonce
+//! in arguments 3 to 5, which they do not have.
+//!
+//! Path: [`ir`] lowers the policy to clauses per call, [`graph`] turns them
+//! into decisions with seccompiler's code for each argument test, [`reduce`]
+//! drops what a path already knows, [`search`] finds the call number,
+//! [`layout`] makes instructions. None of them needs to be trusted: [`prove`]
+//! compares the instructions with the policy.
+
+mod answer;
+mod compile;
+mod evaluate;
+mod graph;
+mod ir;
+mod layout;
+mod meaning;
+mod prove;
+mod question;
+mod reduce;
+mod search;
+mod solve;
+
+pub use answer::{Answer, EACCES, ENOSYS, EPERM};
+pub use compile::{Compiled, Filters, NONCE_WORDS, Program, compile, compile_init};
+pub use evaluate::{Call, Fault, check, constant, run, stack};
+pub use meaning::{ArgumentTable, Rules, Width, decide};
+pub use prove::{Counterexample, Proof, Refuted, prove, prove_filters, prove_init};
+pub use question::ARCH_X86_64;
+pub use seccompiler::sock_filter;
+
+/// The first call number that is never a call of the x86-64 table: bit 30
+/// marks the x32 table (`__X32_SYSCALL_BIT`), whose numbers would otherwise
+/// name the same calls past the filter, and everything above is nothing.
+pub const FIRST_FOREIGN_CALL: u32 = 0x4000_0000;
