@@ -11,6 +11,7 @@
 //! See elf(5), ld.so(8), and `load_elf_binary` in the kernel's fs/binfmt_elf.c.
 
 mod dynamic;
+mod ident;
 mod problem;
 mod reader;
 
@@ -210,7 +211,7 @@ fn malformed<T>(what: impl Into<String>) -> Result<T, ElfProblem> {
 
 impl Headers {
     fn read(reader: &mut Reader<'_>) -> Result<Self, ElfProblem> {
-        check_ident(reader.head())?;
+        ident::check(reader.head())?;
         let head = reader.bytes(0, size_of::<FileHeader64<LE>>() as u64, "the ELF header")?;
         let Ok((header, _)) = pod::from_bytes::<FileHeader64<LE>>(&head) else {
             return malformed("no ELF header");
@@ -364,56 +365,4 @@ impl Headers {
             Err(ElfProblem::NoEntry(self.entry))
         }
     }
-}
-
-/// The first 20 bytes, which mean the same in every kind of ELF file.
-fn check_ident(head: &[u8]) -> Result<(), ElfProblem> {
-    if head.starts_with(b"#!") {
-        return Err(ElfProblem::Script(script_language(head)));
-    }
-    if !head.starts_with(&elf::ELFMAG) {
-        return match head {
-            // Cut within the magic number.
-            [0x7f] | [0x7f, b'E'] | [0x7f, b'E', b'L'] => {
-                Err(ElfProblem::Truncated { what: "the ELF header", end: 64, size: head.len() as u64 })
-            }
-            _ => Err(ElfProblem::NotElf(problem::looks_like(head))),
-        };
-    }
-    let Some(&[_, _, _, _, class, data, version, ..]) = head.get(..20) else {
-        return Err(ElfProblem::Truncated { what: "the ELF header", end: 64, size: head.len() as u64 });
-    };
-    let number = [head[18], head[19]];
-    let machine = match data {
-        1 => u16::from_le_bytes(number),
-        2 => u16::from_be_bytes(number),
-        _ => return malformed(format!("unknown byte order {data}")),
-    };
-    let name = problem::machine_name(machine);
-    match (class, data) {
-        (1 | 2, 2) => Err(ElfProblem::BigEndian(name)),
-        (1, _) if elf::Machine(machine) == elf::EM_X86_64 => Err(ElfProblem::X32),
-        (1, _) => Err(ElfProblem::Bits32(name)),
-        (2, _) if version == 1 => Ok(()),
-        (2, _) => malformed(format!("unknown ELF version {version}")),
-        _ => malformed(format!("unknown ELF class {class}")),
-    }
-}
-
-/// The name of the interpreter in a `#!` line: `python3` for both
-/// `#!/usr/bin/python3 -u` and `#!/usr/bin/env -S python3 -u`.
-fn script_language(head: &[u8]) -> String {
-    /// The kernel reads no further.
-    const BINPRM_BUF_SIZE: usize = 256;
-    let line = &head[2..head.len().min(BINPRM_BUF_SIZE)];
-    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let mut names = words.map(|word| word.rsplit(|byte| *byte == b'/').next().unwrap_or_default());
-    let first = names.next().unwrap_or_default();
-    let name = if first == b"env" {
-        names.find(|word| !word.starts_with(b"-") && !word.contains(&b'=')).unwrap_or(first)
-    } else {
-        first
-    };
-    if name.is_empty() { "?".into() } else { name.escape_ascii().to_string() }
 }
