@@ -1,4 +1,11 @@
 //! What is said about files that are to be run, good, wrong and hostile.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test stops at the first surprise, and says why it was skipped"
+)]
 
 #[path = "elf/craft.rs"]
 mod craft;
@@ -115,9 +122,10 @@ fn file_that_is_no_elf_file_is_named_for_what_it_is() {
 
 #[test]
 fn patched_header_is_refused_for_its_one_reason() {
+    type Patches<'a> = &'a [(usize, &'a [u8])];
     let good = Craft::program(&["libc.so.6"]).build();
     assert!(look(&good).is_ok());
-    let cases: &[(&[(usize, &[u8])], ElfProblem)] = &[
+    let cases: &[(Patches<'_>, ElfProblem)] = &[
         (&[(at::CLASS, &[1]), (at::MACHINE, &[3, 0])], ElfProblem::Bits32("Intel 80386".into())),
         (&[(at::CLASS, &[1]), (at::MACHINE, &[40, 0])], ElfProblem::Bits32("ARM (32-bit)".into())),
         (&[(at::CLASS, &[1])], ElfProblem::X32),

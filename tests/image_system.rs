@@ -1,4 +1,11 @@
 //! The closure of every dynamic program of this system, against the loader's own word.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test stops at the first surprise, and says why it was skipped"
+)]
 
 mod image_support;
 

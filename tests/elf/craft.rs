@@ -23,6 +23,7 @@ pub struct Craft {
 pub const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// Offsets within the ELF header.
+#[allow(dead_code, reason = "each test uses a part of it")]
 pub mod at {
     pub const CLASS: usize = 4;
     pub const DATA: usize = 5;

@@ -98,12 +98,16 @@ impl<'a> Lookup<'a> {
             self.looked_at.insert(dir.into(), self.host.state(dir));
         }
         let path = dir.join(name);
-        if self.host.state(&path).is_none() {
+        if self.host.is_absent(&path) {
             return Ok(None);
         }
         let trusted = match self.host.open(&path) {
             Ok(Some(trusted)) => trusted,
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                // A link that leads nowhere may lead somewhere tomorrow.
+                self.looked_at.insert(path, None);
+                return Ok(None);
+            }
             Err(why) => return Err(Refused::Distrust(path, why)),
         };
         match elf::inspect_library(&trusted.file) {

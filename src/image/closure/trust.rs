@@ -143,7 +143,18 @@ impl Host {
 
     /// The state of what is at this path, links followed; `None`: nothing.
     pub(super) fn state(&self, path: &Path) -> Option<State> {
-        std::fs::metadata(self.place(path)).ok().map(|meta| State::of(&meta))
+        let meta = if self.root == Path::new("/") {
+            std::fs::metadata(path).ok()
+        } else {
+            // Links must not lead out of a root that is elsewhere.
+            self.resolve(path).ok().flatten().map(|(_, meta)| meta)
+        };
+        meta.map(|meta| State::of(&meta))
+    }
+
+    /// Whether there is nothing at this path, not even a link.
+    pub(super) fn is_absent(&self, path: &Path) -> bool {
+        matches!(self.stat(path), Ok(None))
     }
 
     /// The path without links, every step of it trusted; `None`: there is nothing.
