@@ -1,0 +1,103 @@
+//! What is kept of a closure, so that the next launch need not look it up.
+//!
+//! Guarantees: a record is believed only while every file and directory that
+//! led to it is as it was (device, inode, size, mtime, ctime; nothing where
+//! nothing was), and its tree is the one that was made. It catches every change
+//! of a library, of a link to it, and every new file in a directory that was
+//! searched. It does not watch the directories above those: only root can
+//! change them, and a change of a file shows in the file itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::libraries::Found;
+use super::trust::{Host, State};
+use super::{Summary, TopEntry};
+use crate::image::digest::Digest;
+use crate::image::store::{Store, StoreProblem, Tree, TreeStamp};
+
+/// The version of this format.
+const VERSION: u32 = 1;
+
+/// A file that changed this short a time before it was looked at may change
+/// again without a trace: the kernel's clock for files ticks every 1 to 10 ms.
+const RACY_NS: i128 = 100_000_000;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    version: u32,
+    key: String,
+    image: String,
+    files: u64,
+    bytes: u64,
+    programs: u64,
+    top: Vec<TopEntry>,
+    notes: Vec<String>,
+    tree: TreeStamp,
+    /// Every path that was looked at, and what was there.
+    seen: Vec<(String, Option<State>)>,
+}
+
+impl Record {
+    /// A record; `None`: what was seen may not be kept.
+    pub(super) fn new(
+        key: &Digest,
+        image: &Digest,
+        summary: &Summary,
+        tree: TreeStamp,
+        found: Option<&Found>,
+    ) -> Option<Self> {
+        let now = i128::try_from(std::time::UNIX_EPOCH.elapsed().ok()?.as_nanos()).ok()?;
+        let mut seen = Vec::new();
+        for (path, state) in found.iter().flat_map(|found| &found.stamps) {
+            if state.is_some_and(|state| state.changed() > now - RACY_NS) {
+                return None;
+            }
+            seen.push((path.to_str()?.to_owned(), *state));
+        }
+        Some(Self {
+            version: VERSION,
+            key: key.to_string(),
+            image: image.to_string(),
+            files: summary.files,
+            bytes: summary.bytes,
+            programs: summary.programs,
+            top: summary.top.clone(),
+            notes: found.map(|found| found.notes.clone()).unwrap_or_default(),
+            tree,
+            seen,
+        })
+    }
+
+    /// Keeps it.
+    pub(super) fn keep(&self, store: &Store, key: &Digest) -> Result<(), StoreProblem> {
+        match serde_json::to_vec(self) {
+            Ok(bytes) => store.put_record(key, &bytes),
+            Err(error) => Err(StoreProblem::Damaged { path: store.path().into(), why: error.to_string() }),
+        }
+    }
+
+    /// The record of this key, if it still holds; anything else is no record.
+    pub(super) fn recall(
+        host: &Host,
+        store: &Store,
+        key: &Digest,
+    ) -> Result<Option<(Digest, Summary, Tree)>, StoreProblem> {
+        let Some(bytes) = store.record(key)? else { return Ok(None) };
+        let Ok(record) = serde_json::from_slice::<Self>(&bytes) else { return Ok(None) };
+        let Ok(image) = record.image.parse::<Digest>() else { return Ok(None) };
+        if record.version != VERSION || record.key != key.to_string() {
+            return Ok(None);
+        }
+        if record.seen.iter().any(|(path, state)| host.state(path.as_ref()) != *state) {
+            return Ok(None);
+        }
+        match store.tree(&image)? {
+            Some((tree, stamp)) if stamp == record.tree => {
+                let Self { files, bytes, programs, top, notes, .. } = record;
+                Ok(Some((image, Summary { files, bytes, programs, top, notes }, tree)))
+            }
+            _ => Ok(None),
+        }
+    }
+}

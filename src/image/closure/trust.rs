@@ -1,0 +1,245 @@
+//! Which files of the host may go into a box.
+//!
+//! Guarantees: a path that resolves here was walked one name at a time, every
+//! directory and link on the way belongs to root and can be changed by nobody
+//! else; so no user of the host, and no payload, decides what a trusted name
+//! means. See path_resolution(7).
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The kernel's own limit on links in one walk.
+const MAX_LINKS: usize = 40;
+
+/// Whose files are trusted, and where their root is (elsewhere in tests only).
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    root: PathBuf,
+    owner: u32,
+}
+
+/// Why a file of the host is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Distrust {
+    /// It, or a directory above it, or a link to it, belongs to someone else.
+    Owner(PathBuf, u32),
+    /// It or a directory above it can be written by others than its owner.
+    Writable(PathBuf, u32),
+    /// Not everybody may read it: what the box shows, any user may see.
+    Secret(PathBuf, u32),
+    /// Not a regular file.
+    Irregular(PathBuf),
+    /// The call failed.
+    Call(PathBuf, String),
+    /// More links than the kernel follows.
+    Links(PathBuf),
+}
+
+impl Distrust {
+    pub(super) fn help(&self) -> String {
+        match self {
+            Self::Owner(path, _) => format!("chown root {}", path.display()),
+            Self::Writable(path, _) => format!("chmod go-w {}", path.display()),
+            Self::Secret(path, _) => format!("chmod a+r {}", path.display()),
+            Self::Irregular(_) | Self::Links(_) | Self::Call(..) => {
+                "install the package that holds the library again".into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner(path, uid) => write!(f, "{} belongs to uid {uid}, not to root", path.display()),
+            Self::Writable(path, mode) => {
+                write!(f, "{} can be written by others than root (mode {mode:04o})", path.display())
+            }
+            Self::Secret(path, mode) => {
+                write!(f, "{} cannot be read by everybody (mode {mode:04o})", path.display())
+            }
+            Self::Irregular(path) => write!(f, "{} is not a regular file", path.display()),
+            Self::Call(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Links(path) => {
+                write!(f, "{} is behind more than {MAX_LINKS} symbolic links", path.display())
+            }
+        }
+    }
+}
+
+/// A trusted file, open.
+#[derive(Debug)]
+pub(super) struct Trusted {
+    pub(super) file: File,
+    /// Without links.
+    pub(super) real: PathBuf,
+    pub(super) stamp: State,
+}
+
+/// What identifies a file's state: a change of its content, mode or owner
+/// changes at least one of these (ctime cannot be set back).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl State {
+    pub(super) fn of(meta: &Metadata) -> Self {
+        Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            size: meta.size(),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            ctime: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+
+    pub(super) const fn inode(&self) -> (u64, u64) {
+        (self.dev, self.ino)
+    }
+
+    pub(super) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Last change of content, in whole seconds.
+    pub(super) const fn mtime(&self) -> i64 {
+        self.mtime.0
+    }
+
+    /// Last change of anything, in nanoseconds since 1970.
+    pub(super) const fn changed(&self) -> i128 {
+        self.ctime.0 as i128 * 1_000_000_000 + self.ctime.1 as i128
+    }
+}
+
+impl Host {
+    /// This machine.
+    pub(super) fn system() -> Self {
+        Self { root: "/".into(), owner: 0 }
+    }
+
+    #[cfg(test)]
+    pub(super) fn below(root: &Path, owner: u32) -> Self {
+        Self { root: root.into(), owner }
+    }
+
+    /// Where this path lies for system calls.
+    pub(super) fn place(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The state of what is at this path, links followed; `None`: nothing.
+    pub(super) fn state(&self, path: &Path) -> Option<State> {
+        let meta = if self.root == Path::new("/") {
+            std::fs::metadata(path).ok()
+        } else {
+            // Links must not lead out of a root that is elsewhere.
+            self.resolve(path).ok().flatten().map(|(_, meta)| meta)
+        };
+        meta.map(|meta| State::of(&meta))
+    }
+
+    /// Whether there is nothing at this path, not even a link.
+    pub(super) fn is_absent(&self, path: &Path) -> bool {
+        matches!(self.stat(path), Ok(None))
+    }
+
+    /// The path without links, every step of it trusted; `None`: there is nothing.
+    pub(super) fn resolve(&self, path: &Path) -> Result<Option<(PathBuf, Metadata)>, Distrust> {
+        let mut here = PathBuf::from("/");
+        let mut meta = self.stat(&here)?;
+        let mut ahead: VecDeque<OsString> = names(path).collect();
+        let mut links = 0;
+        while let Some(name) = ahead.pop_front() {
+            self.check(&here, meta.as_ref(), true)?;
+            if name == ".." {
+                here.pop();
+                meta = self.stat(&here)?;
+                continue;
+            }
+            let next = here.join(&name);
+            let Some(found) = self.stat(&next)? else { return Ok(None) };
+            if !found.is_symlink() {
+                (here, meta) = (next, Some(found));
+                continue;
+            }
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(Distrust::Links(path.into()));
+            }
+            self.check(&next, Some(&found), false)?;
+            let call = |error: io::Error| Distrust::Call(next.clone(), error.to_string());
+            let target = std::fs::read_link(self.place(&next)).map_err(call)?;
+            if target.is_absolute() {
+                here = PathBuf::from("/");
+                meta = self.stat(&here)?;
+            }
+            for name in names(&target).collect::<Vec<_>>().into_iter().rev() {
+                ahead.push_front(name);
+            }
+        }
+        self.check(&here, meta.as_ref(), true)?;
+        Ok(meta.map(|meta| (here, meta)))
+    }
+
+    /// Opens a file that may go into a box; `None`: there is nothing.
+    pub(super) fn open(&self, path: &Path) -> Result<Option<Trusted>, Distrust> {
+        let Some((real, meta)) = self.resolve(path)? else { return Ok(None) };
+        if !meta.is_file() {
+            return Err(Distrust::Irregular(real));
+        }
+        if meta.mode() & 0o004 == 0 {
+            return Err(Distrust::Secret(real, meta.mode() & 0o7777));
+        }
+        let call = |error: io::Error| Distrust::Call(real.clone(), error.to_string());
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = options.open(self.place(&real)).map_err(call)?;
+        let now = file.metadata().map_err(call)?;
+        self.check(&real, Some(&now), true)?;
+        let stamp = State::of(&now);
+        Ok(Some(Trusted { file, real, stamp }))
+    }
+
+    fn stat(&self, path: &Path) -> Result<Option<Metadata>, Distrust> {
+        match std::fs::symlink_metadata(self.place(path)) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Ok(None),
+            Err(error) => Err(Distrust::Call(path.into(), error.to_string())),
+        }
+    }
+
+    /// A link's mode means nothing (`mode` false); its directory's does.
+    fn check(&self, path: &Path, meta: Option<&Metadata>, mode: bool) -> Result<(), Distrust> {
+        let Some(meta) = meta else { return Ok(()) };
+        if meta.uid() != self.owner {
+            return Err(Distrust::Owner(path.into(), meta.uid()));
+        }
+        if mode && meta.mode() & 0o022 != 0 {
+            return Err(Distrust::Writable(path.into(), meta.mode() & 0o7777));
+        }
+        Ok(())
+    }
+}
+
+/// The names of a path that lead on, without the root and `.`.
+fn names(path: &Path) -> impl Iterator<Item = OsString> + '_ {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_os_string()),
+        Component::ParentDir => Some(OsStr::new("..").to_os_string()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
