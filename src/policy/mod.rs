@@ -2,4 +2,10 @@
 //!
 //! Nothing here makes a system call.
 
+mod findings;
+mod json;
 pub mod model;
+pub mod names;
+mod source;
+mod suggest;
+pub mod units;
