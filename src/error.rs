@@ -108,3 +108,7 @@ pub fn errno_text(code: i32) -> String {
     }
     format!("{errno:?}, {}", errno.desc().to_lowercase())
 }
+
+/// Takes note that a failure changes nothing, and why. The only way here to leave
+/// a result unused.
+pub fn no_matter<T, E>(_: std::result::Result<T, E>, _why: &'static str) {}

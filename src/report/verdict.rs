@@ -200,11 +200,9 @@ fn by_itself(evidence: &Evidence, decision: &impl Fn(Verdict, Rule, String) -> D
         Some(Ended::Exited(code)) => {
             decision(Verdict::NonzeroExit, Rule::Ended, format!("ended with status {code}"))
         }
-        None => decision(
-            Verdict::SandboxFailure,
-            Rule::Failure,
-            "the payload was not seen to end".to_owned(),
-        ),
+        None => {
+            decision(Verdict::SandboxFailure, Rule::Failure, "the payload was not seen to end".to_owned())
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! which share M's memory. I stays as pid 1 of the box, P becomes the payload.
 //! The order and its reasons are in [`super::order`].
 
+use crate::error::no_matter;
 use std::convert::Infallible;
 use std::os::fd::AsRawFd;
 
@@ -92,8 +93,10 @@ impl Steps {
     fn fail(self, failed: Failed) -> ! {
         let Failed { step, index, errno } = failed;
         let frame = Frame::Failed { step, index, errno: errno as i32 };
-        // Nobody is left to tell when this fails: the supervisor sees the end of the process.
-        drop(fd::write(self.plan.control, &frame.encode()));
+        no_matter(
+            fd::write(self.plan.control, &frame.encode()),
+            "the supervisor sees the end of the process",
+        );
         process::exit_now(125)
     }
 }
@@ -132,12 +135,8 @@ fn build(steps: Steps) -> Result<(), Failed> {
 
     namespaces::use_box_ids_for_files(steps)?;
     root::fill(steps)?;
-    let built = Built {
-        root: base.kind,
-        overlay_errno: base.overlay_errno,
-        keyring_errno,
-        userns_limit_errno,
-    };
+    let built =
+        Built { root: base.kind, overlay_errno: base.overlay_errno, keyring_errno, userns_limit_errno };
     steps.send(Step::WaitBuilt, Frame::Built(built))?;
     steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))
 }

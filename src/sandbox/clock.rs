@@ -8,6 +8,7 @@
 //! was displaced has been accounted for. The reading is then exact, and nothing
 //! of it shows inside.
 
+use crate::error::no_matter;
 use std::fs;
 use std::time::Duration;
 
@@ -82,8 +83,8 @@ pub fn visit_cpus_of(pids: &[i32]) {
             break;
         }
     }
-    if visited != CpuSet::new() && sched_setaffinity(own, &home).is_err() {
-        // The mask that was in force a moment ago can only be refused when the CPUs have gone away.
+    if visited != CpuSet::new() {
+        no_matter(sched_setaffinity(own, &home), "only CPUs that have gone away can refuse their old mask");
     }
 }
 
@@ -112,16 +113,10 @@ mod tests {
     #[test]
     fn clock_far_from_the_limit_waits_for_most_of_it() {
         let clock = CpuClock::new(1_000 * MS, 1);
-        assert_eq!(
-            clock.after(0, false),
-            Look::Again { after: Duration::from_millis(980), exact: false }
-        );
+        assert_eq!(clock.after(0, false), Look::Again { after: Duration::from_millis(980), exact: false });
         // Two CPUs use it up twice as fast.
         let clock = CpuClock::new(1_000 * MS, 2);
-        assert_eq!(
-            clock.after(0, false),
-            Look::Again { after: Duration::from_millis(480), exact: false }
-        );
+        assert_eq!(clock.after(0, false), Look::Again { after: Duration::from_millis(480), exact: false });
     }
 
     #[test]

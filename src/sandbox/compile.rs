@@ -22,6 +22,7 @@ use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::{self, Content, Root, RootSource, Store, StoreProblem};
 use crate::policy::model::{Network, OnOutput, PathSource, Policy, Word};
+use crate::policy::names;
 use crate::sys;
 use crate::sys::process::StringArray;
 
@@ -147,7 +148,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         syscalls: &policy.syscalls,
         exec: policy.exec,
         wx: policy.wx,
-        argument: &|nr, name| crate::policy::names::argument(nr, name).and_then(|a| a.place()),
+        argument: &|nr, name| names::argument(nr, name).and_then(place),
     })?;
     let program = program_path(&policy)?;
     let argv = arguments(&policy, &request.program, &request.args)?;
@@ -155,7 +156,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
 
     // From here on, things exist that must go away again.
     let cut = policy.limits.on_output == OnOutput::Cut;
-    let open_failed = |e: std::io::Error| Error::new(Kind::Host, format!("cannot make pipes: {}", io_text(&e)));
+    let open_failed =
+        |e: std::io::Error| Error::new(Kind::Host, format!("cannot make pipes: {}", io_text(&e)));
     let (streams, inside) =
         streams::open(request.stdin, request.stdout, request.stderr, policy.limits.output, cut)
             .map_err(open_failed)?;
@@ -242,6 +244,15 @@ pub fn compile(request: Request) -> Result<Compiled> {
         binds,
         policy,
     })
+}
+
+/// What the filter's compiler wants to know of an argument; nothing can be said of a pointer.
+fn place(argument: names::Arg) -> Option<(u8, seccomp::Width)> {
+    match argument.kind {
+        names::ArgKind::Pointer => None,
+        names::ArgKind::Int => Some((argument.index, seccomp::Width::Dword)),
+        names::ArgKind::Long => Some((argument.index, seccomp::Width::Qword)),
+    }
 }
 
 fn c_string(text: &str) -> Result<CString> {
@@ -377,8 +388,7 @@ fn make_leaf(world: &World, policy: &Policy) -> Result<Leaf> {
     let limits = LeafLimits { memory: policy.limits.memory, processes: policy.limits.processes };
     world.make_leaf(limits).map_err(|e| {
         let line = e.step.line();
-        let message =
-            format!("{}: {}: {}", line.name, line.call.replace("{}", &e.what), io_text(&e.error));
+        let message = format!("{}: {}: {}", line.name, line.call.replace("{}", &e.what), io_text(&e.error));
         Error::new(Kind::Setup, message)
     })
 }
@@ -440,8 +450,9 @@ fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<StringAr
         let mut line = OsString::from(name);
         line.push("=");
         line.push(value);
-        CString::new(line.into_vec())
-            .map_err(|_| Error::new(Kind::Usage, format!("the environment variable {name} has a NUL byte in it")))
+        CString::new(line.into_vec()).map_err(|_| {
+            Error::new(Kind::Usage, format!("the environment variable {name} has a NUL byte in it"))
+        })
     });
     Ok(StringArray::new(strings.collect::<Result<_>>()?))
 }

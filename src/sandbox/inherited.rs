@@ -14,9 +14,7 @@ const UMASK: u32 = 0o022;
 
 /// Child only: the supervisor may have died before the parent-death signal was set.
 pub fn check_parent(steps: Steps) -> Result<(), Failed> {
-    steps.call(Step::ParentGone, || {
-        if fd::hung_up(steps.plan.control)? { Err(Errno::EPIPE) } else { Ok(()) }
-    })
+    steps.call(Step::ParentGone, || if fd::hung_up(steps.plan.control)? { Err(Errno::EPIPE) } else { Ok(()) })
 }
 
 /// Child only: back to what a program may expect.

@@ -17,7 +17,7 @@ use super::order::Step;
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
 use super::strays::{self, Mark};
 use crate::Layer;
-use crate::error::{errno_text, io_text};
+use crate::error::{errno_text, io_text, no_matter};
 use crate::sys::process::Ended;
 use crate::sys::{self, Errno, clone, fd, process, signal, time};
 
@@ -27,6 +27,9 @@ const PATIENCE_MS: u16 = 60_000;
 
 /// How long M may take to make two processes while a failed launch is taken down.
 const LAST_WORDS_MS: u16 = 2_000;
+
+/// Why it does not matter when a wait fails during a teardown.
+const REAPED: &str = "somebody has reaped it already";
 
 /// A process of the box that is the supervisor's own child.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Process {
 
     /// Kills it; that it has ended already is just as well.
     pub fn kill(&self) {
-        drop(process::signal(self.pidfd.as_fd(), libc::SIGKILL));
+        no_matter(process::signal(self.pidfd.as_fd(), libc::SIGKILL), "it has ended already");
     }
 }
 
@@ -221,7 +224,8 @@ impl Underway<'_> {
     }
 
     fn open(&self, pid: i32) -> Result<Process, Stopped> {
-        Process::open(pid).map_err(|e| Stopped::Failed(format!("pidfd_open({pid}): {}", errno_text(e as i32))))
+        Process::open(pid)
+            .map_err(|e| Stopped::Failed(format!("pidfd_open({pid}): {}", errno_text(e as i32))))
     }
 
     /// One byte: M waits for the maps, I for the acknowledgement.
@@ -277,7 +281,9 @@ impl Underway<'_> {
             match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
-                Ok(0) => return Err(Stopped::Failed(format!("the set-up did not end within {PATIENCE_MS} ms"))),
+                Ok(0) => {
+                    return Err(Stopped::Failed(format!("the set-up did not end within {PATIENCE_MS} ms")));
+                }
                 Ok(_) => break,
             }
         }
@@ -317,7 +323,9 @@ impl Underway<'_> {
             self.middle_reaped = true;
         }
         let words = deaths.iter().filter_map(|(who, ended)| match ended {
-            Ended::Signaled(s) => Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s))),
+            Ended::Signaled(s) => {
+                Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s)))
+            }
             Ended::Exited(0) => None,
             Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
         });
@@ -339,9 +347,8 @@ impl Underway<'_> {
             leaf: self.compiled.leaf.as_ref(),
             inner: stripped.inner_errno == 0,
         };
-        self.facts.place =
-            posture::look_at_place(init.pid, payload.pid, &expected, &mut self.differences)
-                .map_err(|e| unreadable("the box's /proc", &e))?;
+        self.facts.place = posture::look_at_place(init.pid, payload.pid, &expected, &mut self.differences)
+            .map_err(|e| unreadable("the box's /proc", &e))?;
         Ok(())
     }
 
@@ -427,8 +434,8 @@ impl Underway<'_> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
             return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
         };
-        // M has nothing left to do but its exit.
-        drop(process::wait(self.middle.pidfd.as_fd(), true));
+        // It has nothing left to do but its exit.
+        no_matter(process::wait(self.middle.pidfd.as_fd(), true), REAPED);
         let control = self
             .compiled
             .control
@@ -461,13 +468,13 @@ impl Underway<'_> {
         }
         self.middle.kill();
         if !self.middle_reaped {
-            drop(process::wait(self.middle.pidfd.as_fd(), true));
+            no_matter(process::wait(self.middle.pidfd.as_fd(), true), REAPED);
         }
         let rest = [&self.payload, &self.init];
         rest.into_iter().flatten().for_each(Process::kill);
         // The payload first: pid 1 does not end before it is reaped.
         for process in rest.into_iter().flatten() {
-            drop(process::wait(process.pidfd.as_fd(), true));
+            no_matter(process::wait(process.pidfd.as_fd(), true), REAPED);
         }
         if let Some(inode) = self.userns
             && (self.init.is_none() || self.payload.is_none())

@@ -24,11 +24,8 @@ use crate::sys::{self, Errno, creds, fd, process};
 pub const HOST_ID_BASE: u32 = 0x7000_0000;
 
 /// Namespaces that M is born into. Not pid: pid 1 may not use `CLONE_PARENT`.
-pub const AT_BIRTH: i32 = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS;
+pub const AT_BIRTH: i32 =
+    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 /// Child only: children of M are in a pid namespace of their own from now on.
 pub fn new_pid_namespace(steps: Steps) -> Result<(), Failed> {

@@ -96,10 +96,8 @@ impl Own {
             return Ok(own);
         }
         let status = Status::parse(&fs::read_to_string("/proc/self/status")?);
-        let own = Self {
-            namespaces: ns_inodes("self")?,
-            filters: status.number("Seccomp_filters").unwrap_or(0),
-        };
+        let own =
+            Self { namespaces: ns_inodes("self")?, filters: status.number("Seccomp_filters").unwrap_or(0) };
         Ok(OWN.get_or_init(|| own))
     }
 }
@@ -138,12 +136,7 @@ pub fn parse_mountinfo(text: &str) -> Vec<SeenMount> {
                     _ => Attr::NONE,
                 })
             });
-            Some(SeenMount {
-                at: super::cgroup::unescape(at),
-                kind: kind.to_owned(),
-                attr,
-                propagates,
-            })
+            Some(SeenMount { at: super::cgroup::unescape(at), kind: kind.to_owned(), attr, propagates })
         })
         .collect()
 }
@@ -253,7 +246,9 @@ fn compare_mounts(seen: &[SeenMount], expected: &[ExpectedMount], differences: &
                     let (has, needs) = (attr_words(mount.attr), attr_words(bind.attr));
                     differ(Layer::Root, format!("{} below a bind has {has}, not {needs}", mount.at));
                 }
-                None => differ(Layer::MountNs, format!("{} ({}) is mounted, unplanned", mount.at, mount.kind)),
+                None => {
+                    differ(Layer::MountNs, format!("{} ({}) is mounted, unplanned", mount.at, mount.kind))
+                }
             }
             continue;
         };
@@ -363,7 +358,11 @@ fn compare_status(
     for (key, layer, wanted) in fields {
         let seen = status.get(key);
         // The pid namespace that the supervisor is in may itself be a nested one.
-        let same = if key == "NSpid" { seen == wanted || seen.ends_with(&format!(" {wanted}")) } else { seen == wanted };
+        let same = if key == "NSpid" {
+            seen == wanted || seen.ends_with(&format!(" {wanted}"))
+        } else {
+            seen == wanted
+        };
         if !same {
             differences.push(Difference { layer, what: format!("{key} is {seen}, not {wanted}") });
         }
@@ -371,11 +370,7 @@ fn compare_status(
 }
 
 /// Exactly the three pipes stay open through the exec.
-fn compare_descriptors(
-    payload: i32,
-    pipes: [u64; 3],
-    differences: &mut Vec<Difference>,
-) -> io::Result<()> {
+fn compare_descriptors(payload: i32, pipes: [u64; 3], differences: &mut Vec<Difference>) -> io::Result<()> {
     let dir = format!("/proc/{payload}/fd");
     let mut differ = |what: String| differences.push(Difference { layer: Layer::Descriptors, what });
     let mut streams = 0;

@@ -20,7 +20,7 @@ use super::streams::{Input, Output};
 use super::supervise::{Cancel, Supervisor};
 use super::verify;
 use crate::Layer;
-use crate::error::{Error, Kind, Result, io_text};
+use crate::error::{Error, Kind, Result, io_text, no_matter};
 use crate::image::digest::Hasher;
 use crate::policy::model::{OnViolation, Policy};
 use crate::report::evidence::{Evidence, Kill, Rule};
@@ -146,8 +146,7 @@ fn supervised(
 
 /// Removes the cgroup; answers what stays.
 fn remove(leaf: Option<cgroup::Leaf>) -> Vec<String> {
-    leaf.map(|leaf| leaf.remove().into_iter().map(|p| p.display().to_string()).collect())
-        .unwrap_or_default()
+    leaf.map(|leaf| leaf.remove().into_iter().map(|p| p.display().to_string()).collect()).unwrap_or_default()
 }
 
 fn sha256(mut file: std::fs::File) -> io::Result<String> {
@@ -167,10 +166,12 @@ fn run_id() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut bytes = [0u8; 16];
     bytes[..8].copy_from_slice(&(u64::try_from(now.as_millis()).unwrap_or(0) << 16).to_be_bytes());
-    // Without random bytes the id is still good enough to tell runs apart by time.
-    drop(time::random(&mut bytes[6..]));
+    no_matter(time::random(&mut bytes[6..]), "the time alone still tells runs apart");
     let number = u128::from_be_bytes(bytes);
-    (0..26).rev().map(|i| char::from(ALPHABET[usize::try_from(number >> (5 * i) & 31).unwrap_or(0)])).collect()
+    (0..26)
+        .rev()
+        .map(|i| char::from(ALPHABET[usize::try_from(number >> (5 * i) & 31).unwrap_or(0)]))
+        .collect()
 }
 
 /// How long things took besides the run itself.
@@ -307,8 +308,7 @@ impl Canceller {
 
     /// Kills the box; its report says `cancelled`.
     pub fn cancel(&self) {
-        // The counter cannot overflow in any sane number of calls, and full is as good as set.
-        drop(self.0.write(1));
+        no_matter(self.0.write(1), "a counter that is full is as good as set");
     }
 }
 
@@ -446,7 +446,7 @@ impl Builder {
         let (tell, told) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("stockade".to_owned())
-            .spawn(move || run(self.request, &for_thread, || drop(tell.send(()))))
+            .spawn(move || run(self.request, &for_thread, || no_matter(tell.send(()), "nobody waits")))
             .map_err(host)?;
         if told.recv().is_ok() || !thread.is_finished() {
             return Ok(Running { thread, cancel });

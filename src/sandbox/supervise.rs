@@ -19,7 +19,7 @@ use super::meter::{self, Meter};
 use super::order::Step;
 use super::strays::{self, Mark};
 use super::streams::Streams;
-use crate::error::{errno_text, io_text};
+use crate::error::{errno_text, io_text, no_matter};
 use crate::policy::model::{Limits, OnOutput, OnViolation, Syscalls};
 use crate::report::evidence::{Evidence, Kill, Rule, StreamEvidence, Violation};
 use crate::sys::process::{Ended, Usage};
@@ -120,10 +120,7 @@ impl<'a> Supervisor<'a> {
     /// Runs the box to its end. Answers the evidence, complete but for the cleanup, and the meter, whose
     /// cgroup is empty and can be removed.
     pub fn run(mut self) -> (Evidence, Meter, u64) {
-        if let Err(e) = time::exact_timers() {
-            // Kills are late by 50 µs then.
-            drop(e);
-        }
+        no_matter(time::exact_timers(), "kills are late by 50 µs then");
         if let Err(e) = self.watch_until_end() {
             self.fail(format!("the supervisor cannot watch the box: {}", io_text(&e)));
         }
@@ -157,10 +154,8 @@ impl<'a> Supervisor<'a> {
     /// Pid 1 takes every process of the box with it.
     fn kill_all(&mut self) {
         self.launched.init.kill();
-        if let Meter::Cgroup { leaf, .. } = &self.meter
-            && leaf.kill().is_err()
-        {
-            // Pid 1's end does it all the same.
+        if let Meter::Cgroup { leaf, .. } = &self.meter {
+            no_matter(leaf.kill(), "the end of pid 1 does it all the same");
         }
         self.launched.payload.kill();
     }
@@ -231,8 +226,12 @@ impl<'a> Supervisor<'a> {
     fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
         let read = PollFlags::POLLIN;
         let launched = &self.launched;
-        let mut fds: Vec<(Source, PollFd<'_>)> = Vec::with_capacity(10);
-        let mut push = |source, fd, flags| fds.push((source, PollFd::new(fd, flags)));
+        let mut sources = Vec::with_capacity(10);
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(10);
+        let mut push = |source, fd, flags| {
+            sources.push(source);
+            fds.push(PollFd::new(fd, flags));
+        };
         push(Source::Payload, launched.payload.pidfd.as_fd(), read);
         push(Source::Init, launched.init.pidfd.as_fd(), read);
         push(Source::Cancel, self.cancel.fd(), read);
@@ -258,14 +257,12 @@ impl<'a> Supervisor<'a> {
                 push(source, fd, flags);
             }
         }
-        let mut polled: Vec<PollFd<'_>> = fds.iter().map(|(_, fd)| *fd).collect();
-        let timeout = timeout.map(TimeSpec::from_duration);
-        match nix::poll::ppoll(&mut polled, timeout, None) {
+        match nix::poll::ppoll(&mut fds, timeout.map(TimeSpec::from_duration), None) {
             Err(Errno::EINTR) => return Ok(Vec::new()),
             Err(e) => return Err(e.into()),
             Ok(_) => {}
         }
-        Ok(fds.iter().zip(&polled).filter(|(_, p)| p.any() == Some(true)).map(|((s, _), _)| *s).collect())
+        Ok(sources.into_iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(s, _)| s).collect())
     }
 
     fn handle(&mut self, source: Source) -> io::Result<()> {
@@ -478,7 +475,8 @@ impl<'a> Supervisor<'a> {
     fn drain(&mut self) {
         while !self.streams.drained() {
             let read = PollFlags::POLLIN;
-            let mut fds = vec![PollFd::new(self.cancel.fd(), read), PollFd::new(self.streams.wake_fd(), read)];
+            let mut fds =
+                vec![PollFd::new(self.cancel.fd(), read), PollFd::new(self.streams.wake_fd(), read)];
             let stdout = self.streams.stdout.interest();
             let stderr = self.streams.stderr.interest();
             fds.extend([stdout, stderr].into_iter().flatten().map(|(fd, flags)| PollFd::new(fd, flags)));
@@ -489,7 +487,9 @@ impl<'a> Supervisor<'a> {
             }
             if fds[0].any() == Some(true) {
                 self.evidence.cancelled_by = self.cancel.signal();
-                self.evidence.kill.get_or_insert(Kill { rule: Rule::Cancelled, at_ns: self.evidence.wall_ns });
+                self.evidence
+                    .kill
+                    .get_or_insert(Kill { rule: Rule::Cancelled, at_ns: self.evidence.wall_ns });
                 return;
             }
             self.streams.clear_wake();

@@ -29,7 +29,9 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
         }
         if stripped.inner_errno != 0 {
             let why = errno_text(stripped.inner_errno);
-            notes.push(format!("the payload shares the user namespace of pid 1: a second one was refused ({why})"));
+            notes.push(format!(
+                "the payload shares the user namespace of pid 1: a second one was refused ({why})"
+            ));
         }
         if stripped.proc_errno != 0 {
             let why = errno_text(stripped.proc_errno);
@@ -38,7 +40,8 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
         if u64::from(stripped.core_limit) != rlimits::CORE_NEVER && Host::get().core_goes_to_program() {
             differ(
                 Layer::Rlimits,
-                "the core limit can only be 0 here, which does not stop the host's piped core handler".to_owned(),
+                "the core limit can only be 0 here, which does not stop the host's piped core handler"
+                    .to_owned(),
             );
         }
     }
@@ -76,7 +79,9 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
 
 fn keyring_calls_refused(compiled: &Compiled) -> bool {
     let calls = [libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key];
-    let allowed = |nr: &i64| compiled.policy.syscalls.allow.iter().any(|r| r.calls.iter().any(|c| i64::from(*c) == *nr));
+    let allowed = |nr: &i64| {
+        compiled.policy.syscalls.allow.iter().any(|r| r.calls.iter().any(|c| i64::from(*c) == *nr))
+    };
     !calls.iter().any(allowed)
 }
 
@@ -109,7 +114,9 @@ pub fn subject(plan: &Plan, step: Step, index: usize) -> String {
         | Step::BindOpen
         | Step::BindFlags => mount().map(|m| rooted(&m.at)),
         Step::DeviceOpen | Step::DeviceCheck | Step::DeviceFlags => device(),
-        Step::Rlimit => plan.rlimits.get(index).map(|l| format!("{} = {}", rlimits::name(l.resource), l.value)),
+        Step::Rlimit => {
+            plan.rlimits.get(index).map(|l| format!("{} = {}", rlimits::name(l.resource), l.value))
+        }
         Step::LandlockOpen | Step::LandlockRule => {
             plan.landlock.as_ref().and_then(|l| l.rules.get(index)).map(|r| c(&r.path))
         }
@@ -130,11 +137,13 @@ pub fn help(step: Step, errno: i32) -> Option<&'static str> {
         (Step::HostName | Step::Private | Step::NewPidNs, libc::EPERM) => Some(
             "the new user namespace has no rights: on Ubuntu 23.10 and later AppArmor needs a profile for stockade that allows userns",
         ),
-        (Step::ProcMount | Step::ProcOpen, libc::EPERM) => {
-            Some("this host masks parts of /proc; mark the policy's proc path \"optional\": true to run without one")
-        }
+        (Step::ProcMount | Step::ProcOpen, libc::EPERM) => Some(
+            "this host masks parts of /proc; mark the policy's proc path \"optional\": true to run without one",
+        ),
         (Step::Exec, libc::EACCES) => Some("the loader or the program cannot be executed in the box"),
-        (Step::PayloadCopy, libc::ENODATA) => Some("the program file changed while it was being copied: run it again"),
+        (Step::PayloadCopy, libc::ENODATA) => {
+            Some("the program file changed while it was being copied: run it again")
+        }
         (Step::OpenTree, libc::EACCES) => {
             Some("a directory above the store cannot be entered: use --store with one that can")
         }
@@ -217,7 +226,9 @@ fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String,
             "version": compiled.cgroup.map(super::cgroup::Version::name),
             "paths": compiled.leaf.as_ref().map(super::cgroup::Leaf::expected_lines),
         }),
-        Layer::Rlimits => json!({ "core": stripped.map(|s| s.core_limit), "checked": compiled.plan.rlimits.len() }),
+        Layer::Rlimits => {
+            json!({ "core": stripped.map(|s| s.core_limit), "checked": compiled.plan.rlimits.len() })
+        }
         Layer::Descriptors => json!({ "open": 3 }),
         Layer::Keyring => json!({
             "session": if facts.built.is_some_and(|b| b.keyring_errno == 0) { "fresh" } else { "inherited" },

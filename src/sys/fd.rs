@@ -322,3 +322,16 @@ pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
     Ok((above_stdio(ours)?, above_stdio(theirs)?))
 }
+
+/// Takes over a descriptor that this process was started with, by its number:
+/// answers a close-on-exec copy and closes the original.
+///
+/// # Errors
+/// `EBADF`: there is none.
+pub fn adopt(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: acts on descriptor numbers only.
+    let fd = unsafe { raw!(fcntl, number, libc::F_DUPFD_CLOEXEC, 3) }?;
+    close(number)?;
+    // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(int(fd)) })
+}

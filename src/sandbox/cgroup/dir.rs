@@ -1,5 +1,6 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
+use crate::error::no_matter;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -195,7 +196,8 @@ impl Made {
     pub fn set(&self, name: &str, value: &str, same: impl FnOnce(&str) -> bool) -> Result<(), LeafError> {
         let path = self.path.join(name);
         let what = format!("{value} to {}", path.display());
-        let failed = |error| LeafError { step: Step::SetLimit, path: path.clone(), what: what.clone(), error };
+        let failed =
+            |error| LeafError { step: Step::SetLimit, path: path.clone(), what: what.clone(), error };
         let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
         file.write_all(value.as_bytes()).map_err(failed)?;
         let seen = read_at_start(&file).map_err(failed)?;
@@ -234,8 +236,8 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         // Only reached when a launch failed before anything entered: nothing can hold it.
-        if !self.removed && fs::remove_dir(&self.path).is_err() {
-            // The next start's sweep takes it.
+        if !self.removed {
+            no_matter(fs::remove_dir(&self.path), "the next start's sweep takes it");
         }
     }
 }
@@ -255,9 +257,7 @@ pub fn number(file: &File) -> io::Result<u64> {
 
 /// One value of a file of `key value` lines; absent keys are 0.
 pub fn keyed(text: &str, key: &str) -> u64 {
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
-        .unwrap_or(0)
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Pids, one a line.

@@ -3,9 +3,10 @@
 //! # References
 //! The kernel's `admin-guide/cgroup-v1/memory.rst`, `pids.rst`, `cpuacct.rst`
 
+use crate::error::no_matter;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, RawFd};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::poll::PollFlags;
@@ -56,10 +57,7 @@ pub fn find(own: &Own, mounts: &[Mount]) -> Result<Option<Hierarchies>, Unavaila
             });
         }
     }
-    Ok(Some(Hierarchies {
-        places: [memory.0, pids.0, cpuacct.0],
-        lines: [memory.1, pids.1, cpuacct.1],
-    }))
+    Ok(Some(Hierarchies { places: [memory.0, pids.0, cpuacct.0], lines: [memory.1, pids.1, cpuacct.1] }))
 }
 
 impl Hierarchies {
@@ -140,8 +138,11 @@ impl Leaf {
         let pids_dir = pids.as_ref().unwrap_or(&memory);
         let cpu_dir = cpuacct.as_ref().unwrap_or(&memory);
         let dirs = [Some(&memory), pids.as_ref(), cpuacct.as_ref()];
-        let tasks =
-            dirs.into_iter().flatten().map(|d| d.open_write("tasks").map(above_stdio)).collect::<Result<_, _>>()?;
+        let tasks = dirs
+            .into_iter()
+            .flatten()
+            .map(|d| d.open_write("tasks").map(above_stdio))
+            .collect::<Result<_, _>>()?;
         let oom_control = memory.open("memory.oom_control")?;
         Ok(Self {
             tasks,
@@ -197,8 +198,7 @@ impl Leaf {
 
     pub fn clear_memory_event(&self) {
         if let Some(event) = &self.event {
-            // It never blocks, and an empty counter is as good as a cleared one.
-            drop(event.read());
+            no_matter(event.read(), "an empty counter is as good as a cleared one");
         }
     }
 

@@ -10,6 +10,7 @@
 //! The kernel's `admin-guide/cgroup-v2.rst`, "Delegation", "No Internal Process
 //! Constraint"
 
+use crate::error::no_matter;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
@@ -78,8 +79,9 @@ pub fn find(own: &Own, mounts: &[Mount]) -> Result<Parent, Unavailable> {
     if mount.read_only {
         return Err(unavailable(format!("{} is mounted read-only", mount.at.display())));
     }
-    let own_place = dir::place_below(mount, path)
-        .ok_or_else(|| unavailable(format!("the cgroup {path} does not show below {}", mount.at.display())))?;
+    let own_place = dir::place_below(mount, path).ok_or_else(|| {
+        unavailable(format!("the cgroup {path} does not show below {}", mount.at.display()))
+    })?;
     let mut reasons = Vec::new();
     let mut place = own_place.clone();
     loop {
@@ -141,14 +143,16 @@ fn usable(place: &Path, is_own: bool, mount: &Mount) -> Result<Parent, String> {
         if is_own && !is_root_cgroup(place) {
             step_down(place)?;
         }
-        let wanted = if available.iter().any(|c| c == "cpu") { "+memory +pids +cpu" } else { "+memory +pids" };
+        let wanted =
+            if available.iter().any(|c| c == "cpu") { "+memory +pids +cpu" } else { "+memory +pids" };
         fs::write(&subtree, wanted)
             .or_else(|_| fs::write(&subtree, "+memory +pids"))
             .map_err(|e| format!("cannot enable controllers in {at}: {}", crate::error::io_text(&e)))?;
     }
     let below = place.strip_prefix(&mount.at).unwrap_or(Path::new(""));
     let root = mount.root.trim_end_matches('/');
-    let path = if below.as_os_str().is_empty() { root.to_owned() } else { format!("{root}/{}", below.display()) };
+    let path =
+        if below.as_os_str().is_empty() { root.to_owned() } else { format!("{root}/{}", below.display()) };
     Ok(Parent { place: place.to_owned(), path })
 }
 
@@ -216,11 +220,13 @@ impl Leaf {
         let memory_peak = if dir.has("memory.peak") {
             // Writable since 6.12, where it can be reset for this descriptor.
             let both = fs::OpenOptions::new().read(true).write(true).open(dir.path().join("memory.peak"));
-            Some(both.or_else(|_| dir.open("memory.peak").map_err(|e| e.error)).map_err(|error| LeafError {
-                step: crate::sandbox::order::Step::SetLimit,
-                what: "open memory.peak".to_owned(),
-                path: dir.path().to_owned(),
-                error,
+            Some(both.or_else(|_| dir.open("memory.peak").map_err(|e| e.error)).map_err(|error| {
+                LeafError {
+                    step: crate::sandbox::order::Step::SetLimit,
+                    what: "open memory.peak".to_owned(),
+                    path: dir.path().to_owned(),
+                    error,
+                }
             })?)
         } else {
             None
@@ -229,7 +235,9 @@ impl Leaf {
             .read(true)
             .custom_flags(libc::O_DIRECTORY)
             .open(dir.path())
-            .and_then(|f| Ok(File::from(crate::sys::fd::dup_at_least(f.as_fd(), 3).map_err(io::Error::from)?)))
+            .and_then(|f| {
+                Ok(File::from(crate::sys::fd::dup_at_least(f.as_fd(), 3).map_err(io::Error::from)?))
+            })
             .map_err(|error| LeafError {
                 step: crate::sandbox::order::Step::MakeLeaf,
                 what: format!("open {}", dir.path().display()),
@@ -258,8 +266,7 @@ impl Leaf {
 
     pub fn baseline(&self) -> io::Result<Counters> {
         if let Some(mut peak) = self.memory_peak.as_ref() {
-            // Refused before 6.12: then the set-up's few pages are part of the peak.
-            drop(peak.write(b"reset"));
+            no_matter(peak.write(b"reset"), "before 6.12 the set-up's few pages are part of the peak");
         }
         self.counters()
     }
@@ -291,8 +298,7 @@ impl Leaf {
     }
 
     pub fn clear_memory_event(&self) {
-        // Reading is what takes note of it; the content is read again where it counts.
-        drop(dir::read_at_start(&self.memory_events));
+        no_matter(dir::read_at_start(&self.memory_events), "it is read again where its content counts");
     }
 
     pub fn kill(&self) -> io::Result<()> {

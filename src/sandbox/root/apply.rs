@@ -53,9 +53,8 @@ pub fn attach_root(steps: Steps) -> Result<Base, Failed> {
     let (kind, overlay_errno, root) = match &steps.plan.root {
         RootPlan::Tree { path, dev, ino, overlay } => {
             let flags = libc::O_PATH | libc::O_DIRECTORY;
-            let tree = steps.call(Step::OpenTree, || {
-                fd::openat2(libc::AT_FDCWD, path, flags, 0, Resolve::PLAIN)
-            })?;
+            let tree =
+                steps.call(Step::OpenTree, || fd::openat2(libc::AT_FDCWD, path, flags, 0, Resolve::PLAIN))?;
             steps.call(Step::CheckTree, || {
                 let found = fd::identity(tree.as_fd())?;
                 if (found.dev, found.ino) == (*dev, *ino) { Ok(()) } else { Err(Errno::ESTALE) }
@@ -71,11 +70,7 @@ pub fn attach_root(steps: Steps) -> Result<Base, Failed> {
 }
 
 /// Child only: overlay where it can be had, else a bind.
-fn tree_root(
-    steps: Steps,
-    tree: BorrowedFd<'_>,
-    overlay: bool,
-) -> Result<(RootKind, i32, OwnedFd), Failed> {
+fn tree_root(steps: Steps, tree: BorrowedFd<'_>, overlay: bool) -> Result<(RootKind, i32, OwnedFd), Failed> {
     // Relative lower directories are looked up from the working directory.
     steps.call(Step::AttachRoot, || mount::fchdir(tree))?;
     let mut made = (RootKind::Overlay, 0, None);
@@ -105,9 +100,7 @@ fn tree_root(
 /// Child only: lower layers only, relative to the working directory. Two of them: one is `EINVAL`.
 fn overlay_root(steps: Steps) -> Result<OwnedFd, Failed> {
     let fs = steps.call(Step::OverlayOpen, || mount::fsopen(c"overlay"))?;
-    steps.call(Step::OverlayLower, || {
-        mount::fsconfig_string(fs.as_fd(), c"lowerdir", c"root:empty")
-    })?;
+    steps.call(Step::OverlayLower, || mount::fsconfig_string(fs.as_fd(), c"lowerdir", c"root:empty"))?;
     steps.call(Step::OverlayUserXattr, || mount::fsconfig_flag(fs.as_fd(), c"userxattr"))?;
     steps.call(Step::OverlayCreate, || mount::fsconfig_create(fs.as_fd()))?;
     steps.call(Step::OverlayMount, || mount::fsmount(fs.as_fd(), ROOT_ATTR))
@@ -244,13 +237,7 @@ const fn attr_without_rdonly(attr: Attr) -> Attr {
 }
 
 /// Child only: attaches at a path below the root, through no link.
-fn attach_at(
-    steps: Steps,
-    root: RawFd,
-    i: usize,
-    at: &CStr,
-    mounted: BorrowedFd<'_>,
-) -> Result<(), Failed> {
+fn attach_at(steps: Steps, root: RawFd, i: usize, at: &CStr, mounted: BorrowedFd<'_>) -> Result<(), Failed> {
     let place = steps.nth(Step::OpenTarget, i, || open_place(root, at))?;
     steps.nth(Step::AttachMount, i, || mount::attach(mounted, place.as_fd()))
 }

@@ -57,15 +57,17 @@ impl Bind {
         let absolute = cwd.join(host);
         let at = match at {
             Some(at) => at.to_owned(),
-            None => lexical(&absolute)
-                .ok_or_else(|| usage(format!("{option} {spec}: the path is not UTF-8")))?,
+            None => {
+                lexical(&absolute).ok_or_else(|| usage(format!("{option} {spec}: the path is not UTF-8")))?
+            }
         };
         let at = if at.len() > 1 { at.trim_end_matches('/') } else { at.as_str() };
         let normal = at.starts_with('/')
             && at.len() > 1
             && at[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         if !normal || at.contains('\0') {
-            let message = format!("{option} {spec}: the path in the box must be absolute, without '.', '..' or '//'");
+            let message =
+                format!("{option} {spec}: the path in the box must be absolute, without '.', '..' or '//'");
             return Err(usage(message).help(format!("for example {option} {host}:/data")));
         }
         Ok(Self { host: absolute, at: at.to_owned(), write })
@@ -109,7 +111,8 @@ impl Bind {
         } else {
             use nix::unistd::AccessFlags as A;
             let flags = [(0o4, A::R_OK), (0o2, A::W_OK), (0o1, A::X_OK)];
-            let wanted = flags.iter().filter(|(bit, _)| needed & bit != 0).fold(A::empty(), |f, (_, a)| f | *a);
+            let wanted =
+                flags.iter().filter(|(bit, _)| needed & bit != 0).fold(A::empty(), |f, (_, a)| f | *a);
             nix::unistd::access(&self.host, wanted).is_ok()
         };
         if !allowed {
@@ -202,8 +205,9 @@ fn refuse_sockets(dir: &Path, shown: &str) -> Result<()> {
             match entry.file_type() {
                 Ok(kind) if kind.is_socket() => {
                     let message = format!("{shown}: {} is a socket", entry.path().display());
-                    return Err(Error::new(Kind::Usage, message)
-                        .help("this policy allows socket(2), and no layer stops a connect to a socket file"));
+                    return Err(Error::new(Kind::Usage, message).help(
+                        "this policy allows socket(2), and no layer stops a connect to a socket file",
+                    ));
                 }
                 Ok(kind) if kind.is_dir() => stack.push(entry.path()),
                 _ => {}

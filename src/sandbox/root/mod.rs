@@ -9,4 +9,4 @@ mod prepare;
 
 pub use apply::{attach_root, enter, fill, mount_proc};
 pub use binds::{Bind, OpenBind, c_path};
-pub use prepare::{ExpectedMount, Layout, Prepared};
+pub use prepare::{ExpectedMount, Layout};

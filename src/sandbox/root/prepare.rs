@@ -142,7 +142,11 @@ impl<'a> Layout<'a> {
             for (slash, _) in below.match_indices('/') {
                 dirs.insert(&below[..slash]);
             }
-            if item.is_dir() { dirs.insert(below) } else { files.insert(below) };
+            if item.is_dir() {
+                dirs.insert(below)
+            } else {
+                files.insert(below)
+            };
         }
         let place = |dir: bool| move |path: &str| Ok(Place { path: c_string(path)?, dir });
         dirs.into_iter().map(place(true)).chain(files.into_iter().map(place(false))).collect()
@@ -277,7 +281,6 @@ fn outer_of<'b, 'a>(items: &'b [(&'a str, Item<'a>)], at: &str) -> Option<(&'a s
 
 fn device(name: &str) -> Result<Device> {
     let known = DEVICES.iter().find(|(n, _)| *n == name);
-    let (name, rdev) =
-        known.ok_or_else(|| Error::new(Kind::Policy, format!("unknown device '{name}'")))?;
+    let (name, rdev) = known.ok_or_else(|| Error::new(Kind::Policy, format!("unknown device '{name}'")))?;
     Ok(Device { name: c_string(name)?, host: c_string(&format!("/dev/{name}"))?, rdev: *rdev })
 }

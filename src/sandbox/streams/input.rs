@@ -1,5 +1,6 @@
 //! Standard input: from where the caller says to the payload's pipe.
 
+use crate::error::no_matter;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -132,10 +133,10 @@ impl Feed {
         let bytes = Arc::clone(&self.bytes);
         let wake = Arc::clone(&self.wake);
         std::thread::Builder::new().name("stockade-input".to_owned()).spawn(move || {
-            // Whatever goes wrong, the payload sees the end of its input, as bare.
-            drop(pump(&mut file, &mut to, &stop_copy, &bytes));
+            let pumped = pump(&mut file, &mut to, &stop_copy, &bytes);
+            no_matter(pumped, "the payload sees the end of its input, as bare");
             drop(to);
-            drop(wake.write(1));
+            no_matter(wake.write(1), "a counter that is full is as good as set");
         })?;
         self.stop = Some(stop);
         Ok(())
@@ -151,8 +152,7 @@ impl Feed {
     pub fn stop(&mut self) {
         (self.source, self.to) = (None, None);
         if let Some(stop) = self.stop.take() {
-            // The counter cannot overflow.
-            drop(stop.write(1));
+            no_matter(stop.write(1), "a counter that is full is as good as set");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An output stream: from the payload's pipe to where the caller wants it.
 
+use crate::error::no_matter;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -179,7 +180,7 @@ impl Target {
     /// The last bytes for a terminal; when they cannot be written, nothing of the payload's is lost.
     fn flush(&mut self) {
         if let Target::File(file, Some(neutral)) = self {
-            drop(file.write_all(&neutral.finish()));
+            no_matter(file.write_all(&neutral.finish()), "half a character, and its reader has gone");
         }
     }
 }
@@ -195,13 +196,7 @@ struct Pump {
 
 impl Pump {
     fn new(cap: u64, cut: bool, shared: &Arc<Shared>, wake: &Arc<EventFd>) -> Self {
-        Self {
-            cap,
-            cut,
-            buf: Box::new([0; CHUNK]),
-            shared: Arc::clone(shared),
-            wake: Arc::clone(wake),
-        }
+        Self { cap, cut, buf: Box::new([0; CHUNK]), shared: Arc::clone(shared), wake: Arc::clone(wake) }
     }
 
     fn turn(&mut self, from: &mut File, to: &mut Target) -> Turn {
@@ -233,11 +228,7 @@ impl Pump {
         match to {
             Target::Null => Ok(()),
             Target::Capture => {
-                self.shared
-                    .captured
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .extend_from_slice(bytes);
+                self.shared.captured.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
                 Ok(())
             }
             Target::File(file, None) => file.write_all(bytes),
@@ -260,7 +251,6 @@ impl Pump {
     }
 
     fn wake(&self) {
-        // The counter cannot overflow with one step an event.
-        drop(self.wake.write(1));
+        no_matter(self.wake.write(1), "a counter that is full is as good as set");
     }
 }

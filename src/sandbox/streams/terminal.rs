@@ -81,8 +81,7 @@ impl Neutral {
 
 /// Control characters of both sets, and those that turn the direction of text around.
 fn harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Caret notation for the first set, `<U+hex>` for the rest.
