@@ -163,6 +163,7 @@ fn harden_init(steps: Steps) -> Result<(), Failed> {
     descriptors::close_all(steps, Step::InitClose, &mut [plan.control, plan.gate_write])?;
     steps.call(Step::InitName, || process::set_name(c"init"))?;
     steps.call(Step::InitFilter, || sys::seccomp::install(&plan.init_filter))?;
+    steps.send(Step::InitFrame, Frame::InitReady)?;
     steps.wait_byte(Step::InitWait, plan.control)?;
     steps.call(Step::InitDumpable, || process::set_dumpable(false))?;
     steps.call(Step::InitGate, || fd::write(plan.gate_write, &[1]).map(drop))?;

@@ -78,6 +78,8 @@ pub enum Frame {
     Listener,
     /// Frame A.
     Ready(Ready),
+    /// Pid 1 has given up everything.
+    InitReady,
 }
 
 /// Words of 32 bits in a frame before the 64-bit ones.
@@ -125,6 +127,7 @@ impl Frame {
                 pack(5, [p, i, t, s.core_limit, 0], none)
             }
             Frame::Listener => pack(6, [0; 5], none),
+            Frame::InitReady => pack(8, [0; 5], none),
             Frame::Ready(r) => pack(
                 7,
                 [bits(r.landlock_errno), 0, 0, 0, 0],
@@ -173,6 +176,7 @@ impl Frame {
                 landlock_errno: value(w[1]),
                 usage: Usage { user_ns: l[0], system_ns: l[1], switches: l[2] },
             }),
+            8 => Frame::InitReady,
             _ => return None,
         };
         (frame.encode() == *bytes).then_some(frame)
@@ -197,6 +201,7 @@ mod tests {
             }),
             Frame::Stripped(Stripped { proc_errno: 1, inner_errno: 28, trial_errno: 28, core_limit: 1 }),
             Frame::Listener,
+            Frame::InitReady,
             Frame::Ready(Ready {
                 landlock_errno: 13,
                 usage: Usage { user_ns: 1, system_ns: u64::MAX, switches: 3 },

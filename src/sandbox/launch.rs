@@ -192,7 +192,8 @@ impl Underway<'_> {
         self.write_maps()?;
         self.tell(Step::WriteMaps)?;
         self.told = true;
-        loop {
+        let mut init_ready = false;
+        while !init_ready || self.facts.ready.is_none() {
             let (frame, passed) = self.next_frame()?;
             match frame {
                 Frame::InitPid(pid) => self.init = Some(self.open(pid)?),
@@ -206,13 +207,11 @@ impl Underway<'_> {
                 Frame::Failed { step, index, errno } => {
                     return Err(Stopped::Failed(self.describe(step, index, errno)));
                 }
-                Frame::Ready(ready) => {
-                    self.facts.ready = Some(ready);
-                    self.second_look()?;
-                    break;
-                }
+                Frame::Ready(ready) => self.facts.ready = Some(ready),
+                Frame::InitReady => init_ready = true,
             }
         }
+        self.second_look()?;
         self.judge()?;
         let baseline = match &self.compiled.leaf {
             Some(leaf) => leaf.baseline().map_err(|e| unreadable("the cgroup's counters", &e))?,

@@ -121,6 +121,7 @@ steps! {
     InitClose Init "init-close" "close_range" "two descriptors are all it needs",
     InitName Init "init-name" "prctl(PR_SET_NAME)" "a neutral name",
     InitFilter Init "init-filter" "seccomp(init)" "a handful of calls, the rest is fatal",
+    InitFrame Init "init-frame" "write(control)" "the supervisor looks at pid 1 as well",
     InitWait Init "init-wait" "read(control)" "the supervisor's acknowledgement passes through here, so that pid 1 is hardened first",
     InitDumpable Init "init-dumpable" "prctl(PR_SET_DUMPABLE, 0)" "after the last look of the supervisor: the memory is shared with P until its exec, which gives P a fresh one",
     InitGate Init "init-gate" "write(gate)" "P may go",
