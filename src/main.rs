@@ -1,4 +1,7 @@
-//! The command line.
+//! The command line: arguments in, exit status out.
+
+mod cli;
+
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(125)
+    cli::main()
 }

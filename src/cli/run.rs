@@ -1,0 +1,302 @@
+//! `stockade run`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use stockade::error::{Error, Kind, Result, io_text};
+use stockade::policy::model::Policy;
+use stockade::policy::{self, Overrides, units};
+use stockade::report::Report;
+use stockade::report::verdict::Verdict;
+use stockade::report::write::Sink;
+use stockade::sandbox::{Bind, Input, Outcome, Output, Sandbox, StoreChoice, refusal_report};
+use stockade::{Layer, sandbox};
+
+use super::say;
+use super::signals::Signals;
+
+/// Options of `stockade run`.
+#[derive(Debug, Args)]
+#[command(override_usage = "stockade run [OPTIONS] [--] PROGRAM [ARGS]...")]
+pub struct Run {
+    /// A built-in policy, or a file (an argument with '/' or ending in .json).
+    #[arg(short, long, value_name = "NAME|FILE.json", default_value = "native")]
+    policy: String,
+
+    /// Where the JSON report goes: a file, replaced whole, or an open descriptor.
+    #[arg(long, value_name = "FILE|fd:N")]
+    report: Option<String>,
+
+    /// Standard input of the program [default: the caller's].
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+
+    /// Standard output of the program, truncated [default: the caller's].
+    #[arg(long, value_name = "FILE")]
+    stdout: Option<PathBuf>,
+
+    /// Standard error of the program, truncated [default: the caller's].
+    #[arg(long, value_name = "FILE")]
+    stderr: Option<PathBuf>,
+
+    /// Adds a variable to the environment, which is otherwise the policy's alone.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_env)]
+    env: Vec<(String, String)>,
+
+    /// Shows a file or directory of the host, read-only [default BOX: the same path].
+    #[arg(long, value_name = "HOST[:BOX]")]
+    ro: Vec<String>,
+
+    /// Shows a directory or file of the host that may be written, without programs, devices or links.
+    #[arg(long, value_name = "HOST[:BOX]")]
+    rw: Vec<String>,
+
+    #[command(flatten)]
+    limits: LimitOptions,
+
+    /// Runs although this host cannot give that layer in full; the report says so.
+    #[arg(long, value_name = "LAYER", value_parser = parse_layer)]
+    degrade: Vec<Layer>,
+
+    /// A delegated cgroup (v2) that contains the one stockade runs in.
+    #[arg(long, value_name = "PATH")]
+    cgroup: Option<PathBuf>,
+
+    /// Where root file systems are kept [default: $STOCKADE_STORE, or stockade's place among the user's data].
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+
+    /// No verdict line, not even on a terminal.
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// The verdict line, the notes and every layer, on standard error.
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// The program (a file of the host, copied into the box) and its arguments.
+    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    program: Vec<OsString>,
+}
+
+/// Limits that override the policy's.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits (override the policy's; every number has a unit)")]
+struct LimitOptions {
+    /// CPU time of the whole box, for example 1s or 250ms.
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, allow_hyphen_values = true)]
+    cpu_time: Option<u64>,
+
+    /// Time from start to end.
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, allow_hyphen_values = true)]
+    wall_time: Option<u64>,
+
+    /// Memory of the whole box, swap and files in memory included, for example 256MiB.
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_hyphen_values = true)]
+    memory: Option<u64>,
+
+    /// Processes and threads at one time.
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
+    processes: Option<u32>,
+
+    /// Open descriptors of one process.
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
+    open_files: Option<u32>,
+
+    /// Size of one file.
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_hyphen_values = true)]
+    file_size: Option<u64>,
+
+    /// Bytes of each output stream.
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_hyphen_values = true)]
+    output: Option<u64>,
+
+    /// Stack of the main thread.
+    #[arg(long, value_name = "SIZE|memory", value_parser = policy::parse_stack, allow_hyphen_values = true)]
+    stack: Option<stockade::policy::model::Stack>,
+
+    /// Size of /tmp.
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_hyphen_values = true)]
+    tmp: Option<u64>,
+}
+
+fn parse_env(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("give NAME=VALUE: nothing is taken over from the caller's environment".to_owned()),
+    }
+}
+
+fn parse_layer(text: &str) -> std::result::Result<Layer, String> {
+    text.parse().map_err(|e: stockade::layer::UnknownLayer| e.to_string())
+}
+
+fn parse_count(text: &str) -> std::result::Result<u32, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", u32::MAX))
+}
+
+impl Run {
+    /// Runs the program; answers the exit status.
+    pub fn execute(self) -> ExitCode {
+        let sink = match self.report.as_deref().map(Sink::open).transpose() {
+            Ok(sink) => sink,
+            Err(error) => {
+                say::error(&error);
+                return ExitCode::from(error.kind().exit_code());
+            }
+        };
+        let (quiet, verbose) = (self.quiet, self.verbose);
+        let report = match self.outcome(sink.as_ref().and_then(Sink::path)) {
+            Ok(outcome) => {
+                tell(&outcome.report, quiet, verbose);
+                outcome.report
+            }
+            Err(error) => {
+                say::error(&error);
+                refusal_report(&error)
+            }
+        };
+        let status = report.exit_status;
+        if let Some(sink) = sink
+            && let Err(e) = sink.write(&report)
+        {
+            say::error(&Error::new(Kind::Sandbox, format!("cannot write the report: {}", io_text(&e))));
+            return ExitCode::from(Kind::Sandbox.exit_code());
+        }
+        ExitCode::from(status)
+    }
+
+    fn outcome(self, report: Option<&Path>) -> Result<Outcome> {
+        let policy = load_policy(&self.policy)?;
+        let policy = policy.with_overrides(&self.overrides())?;
+        let cwd = std::env::current_dir().unwrap_or_default();
+        let mut binds = Vec::new();
+        for (specs, write) in [(&self.ro, false), (&self.rw, true)] {
+            for spec in specs {
+                binds.push(Bind::parse(spec, write, &cwd)?);
+            }
+        }
+        if let Some(report) = report {
+            refuse_reachable_report(report, &binds)?;
+        }
+        let stdin = match &self.stdin {
+            Some(path) => Input::File(open_input(path)?),
+            None => Input::Inherit,
+        };
+        let stdout = output(self.stdout.as_deref(), "--stdout")?;
+        let stderr = output(self.stderr.as_deref(), "--stderr")?;
+        let mut words = self.program.into_iter();
+        let program = words.next().unwrap_or_default();
+        let mut builder = Sandbox::builder(policy, program)
+            .args(words)
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(stderr)
+            .digest(self.report.is_some());
+        for bind in binds {
+            builder = builder.bind(bind);
+        }
+        for (name, value) in self.env {
+            builder = builder.env(name, value);
+        }
+        for layer in self.degrade {
+            builder = builder.degrade(layer);
+        }
+        if let Some(path) = self.cgroup {
+            builder = builder.cgroup(path);
+        }
+        if let Some(path) = self.store {
+            builder = builder.store(StoreChoice::At(path));
+        }
+        let signals = Signals::take()?;
+        builder.run_with(&signals as &dyn sandbox::Cancel, || {})
+    }
+
+    fn overrides(&self) -> Overrides {
+        let l = &self.limits;
+        Overrides {
+            cpu_ns: l.cpu_time,
+            wall_ns: l.wall_time,
+            memory: l.memory,
+            processes: l.processes,
+            open_files: l.open_files,
+            file_size: l.file_size,
+            output: l.output,
+            stack: l.stack,
+            tmp: l.tmp,
+            ..Overrides::default()
+        }
+    }
+}
+
+/// Refusals always say why; the verdict shows on a terminal or when asked for.
+fn tell(report: &Report, quiet: bool, verbose: bool) {
+    if verbose {
+        say::details(report);
+    }
+    if report.verdict >= Verdict::SetupFailed {
+        say::refusal(report);
+    } else if verbose || (!quiet && std::io::stderr().is_terminal()) {
+        say::verdict(report);
+    }
+}
+
+/// A built-in policy or a file.
+fn load_policy(spec: &str) -> Result<Policy> {
+    if !policy::is_file_argument(spec) {
+        return Ok(policy::load_builtin(spec)?);
+    }
+    let text = std::fs::read(spec)
+        .map_err(|e| Error::new(Kind::Policy, format!("cannot read the policy {spec}: {}", io_text(&e))))?;
+    Ok(policy::parse(spec, &text)?)
+}
+
+fn open_failed(option: &str, path: &Path, e: &std::io::Error) -> Error {
+    let error = Error::new(Kind::Usage, format!("{option} {}: {}", path.display(), io_text(e)));
+    if e.raw_os_error() == Some(libc::ELOOP) {
+        return error.help("it is a symbolic link: name the file itself");
+    }
+    error
+}
+
+fn open_input(path: &Path) -> Result<OwnedFd> {
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY)
+        .open(path)
+        .map(OwnedFd::from)
+        .map_err(|e| open_failed("--stdin", path, &e))
+}
+
+fn output(path: Option<&Path>, option: &str) -> Result<Output> {
+    let Some(path) = path else { return Ok(Output::Inherit) };
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY)
+        .open(path)
+        .map(|file| Output::File(file.into()))
+        .map_err(|e| open_failed(option, path, &e))
+}
+
+/// What the payload may write must not hold the report.
+fn refuse_reachable_report(report: &Path, binds: &[Bind]) -> Result<()> {
+    let parent = report.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(dir) = parent.canonicalize() else { return Ok(()) };
+    for bind in binds.iter().filter(|b| b.write) {
+        if bind.host.canonicalize().is_ok_and(|host| dir.starts_with(host)) {
+            let message = format!("--report {} lies below --rw {}", report.display(), bind.host.display());
+            return Err(Error::new(Kind::Usage, message)
+                .help("the program could write its own report: put it elsewhere"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Signals that end a run: they arrive as bytes of a descriptor, so that nothing
+//! happens between two instructions.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use stockade::error::{Error, Kind, Result, errno_text};
+use stockade::sandbox::Cancel;
+
+/// What ends a run.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// The ending signals, blocked and readable.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// From now on they end a run rather than this process. What the caller has had
+    /// ignored (`nohup`, a background job of a plain shell) stays ignored. A stop
+    /// from the terminal is ignored: a stopped supervisor enforces nothing.
+    pub fn take() -> Result<Self> {
+        let failed = |e: nix::errno::Errno| Error::new(Kind::Host, format!("signals: {}", errno_text(e as i32)));
+        let ignored = ignored();
+        let mut set = SigSet::empty();
+        ENDING.into_iter().filter(|s| ignored & (1 << (*s as i32 - 1)) == 0).for_each(|s| set.add(s));
+        set.thread_block().map_err(failed)?;
+        stockade::sys::signal::set_disposition(
+            libc::SIGTSTP,
+            stockade::sys::signal::Disposition::Ignore,
+        )
+        .map_err(failed)?;
+        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self).map_err(failed)
+    }
+}
+
+/// Signals that this process was started with as ignored, bit N - 1 for signal N.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    field.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+}
+
+impl Cancel for Signals {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn signal(&self) -> Option<i32> {
+        let info = self.0.read_signal().ok().flatten()?;
+        i32::try_from(info.ssi_signo).ok()
+    }
+}
