@@ -4,6 +4,7 @@
 //! rendering is plain text unless colours are asked for; nothing a policy
 //! says reaches the terminal unescaped.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use super::source::{Position, Source, Span};
@@ -89,7 +90,7 @@ impl Findings {
     pub fn place(&self, finding: &Finding) -> Option<(&str, Position)> {
         let span = finding.span?;
         let source = self.sources.get(usize::from(span.source))?;
-        Some((&source.name, source.position(span.start)))
+        Some((&source.name, source.position(span.start())))
     }
 
     /// The same as [`fmt::Display`], with ANSI colours.
@@ -147,7 +148,7 @@ impl Findings {
     }
 
     fn position(&self, span: Span) -> Option<Position> {
-        Some(self.sources.get(usize::from(span.source))?.position(span.start))
+        Some(self.sources.get(usize::from(span.source))?.position(span.start()))
     }
 }
 
@@ -195,7 +196,7 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// Adds a text; spans refer to it by the number returned.
-    pub(crate) fn add_source(&mut self, name: &str, text: String) -> u8 {
+    pub(crate) fn add_source(&mut self, name: &str, text: Cow<'static, str>) -> u8 {
         let number = u8::try_from(self.sources.len()).unwrap_or(u8::MAX);
         self.sources.push(Source { name: super::source::clean(name), text });
         number
@@ -221,7 +222,7 @@ impl Collector {
         if self.items.is_empty() {
             return None;
         }
-        self.items.sort_by_key(|f| f.span.map_or((u8::MAX, 0), |s| (s.source, s.start)));
+        self.items.sort_by_key(|f| f.span.map_or((u8::MAX, 0), |s| (s.source, s.start())));
         let name = self.source_name(0).to_owned();
         Some(Findings { name, sources: self.sources, items: self.items })
     }

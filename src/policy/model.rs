@@ -47,7 +47,8 @@ pub struct Policy {
     pub limits: Limits,
     /// Layers this policy runs without where the host cannot give them.
     pub degrade: BTreeSet<Layer>,
-    /// SHA-256 over the canonical JSON of the resolved policy, in hex.
+    /// `sha256:` and the digest, in hex, of [`Policy::to_json`]; it does not
+    /// cover itself, and overrides do not change it.
     pub digest: String,
 }
 

@@ -4,6 +4,8 @@
 //! character: a shown line is made of printable characters, one column each,
 //! and never longer than [`WINDOW`].
 
+use std::borrow::Cow;
+
 /// Columns of a source line that are shown at most. A policy may be one long
 /// line; the part around the place is what matters.
 const WINDOW: usize = 100;
@@ -16,10 +18,28 @@ const BEFORE: usize = 40;
 pub struct Span {
     /// Which text: 0 is the policy itself, 1 what it extends, and so on.
     pub(crate) source: u8,
-    /// First byte.
-    pub(crate) start: usize,
+    /// First byte; texts are far smaller than 4 GiB.
+    start: u32,
     /// One past the last byte.
-    pub(crate) end: usize,
+    end: u32,
+}
+
+impl Span {
+    /// Bytes `start..end` of a text.
+    pub(crate) fn new(source: u8, start: usize, end: usize) -> Self {
+        let small = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { source, start: small(start), end: small(end) }
+    }
+
+    /// First byte.
+    pub(crate) fn start(self) -> usize {
+        usize::try_from(self.start).unwrap_or(usize::MAX)
+    }
+
+    /// One past the last byte.
+    pub(crate) fn end(self) -> usize {
+        usize::try_from(self.end).unwrap_or(usize::MAX)
+    }
 }
 
 /// A value and where it was written.
@@ -48,7 +68,8 @@ pub struct Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
     pub(crate) name: String,
-    pub(crate) text: String,
+    /// Borrowed where it is part of the program.
+    pub(crate) text: Cow<'static, str>,
 }
 
 /// One line of a text, cut and cleaned, and what to underline in it.
@@ -71,7 +92,7 @@ impl Source {
 
     /// The line that holds the start of `span`, with what to underline.
     pub(crate) fn excerpt(&self, span: Span) -> Excerpt {
-        let (from, to) = (self.clamp(span.start), self.clamp(span.end));
+        let (from, to) = (self.clamp(span.start()), self.clamp(span.end()));
         let line_start = self.line_start(from);
         let rest = self.text.get(line_start..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
@@ -159,11 +180,11 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Source {
-        Source { name: "t".into(), text: text.into() }
+        Source { name: "t".into(), text: text.to_owned().into() }
     }
 
     fn span(start: usize, end: usize) -> Span {
-        Span { source: 0, start, end }
+        Span::new(0, start, end)
     }
 
     #[test]

@@ -136,14 +136,27 @@ pub fn constant(name: &str) -> Option<i64> {
 /// The constants that make sense for an argument of a call; all constants
 /// for an argument that is not known to belong to a family.
 pub fn constants_for(number: u32, arg: &str) -> impl Iterator<Item = &'static str> {
-    let family = call(number).and_then(|c| {
-        let spec = c.args.iter().find(|s| s.names.split('|').any(|n| n == arg))?;
-        families::family(c.name, first_name(spec))
-    });
-    CONSTANTS
-        .iter()
-        .map(|c| c.0)
-        .filter(move |name| family.is_none_or(|prefixes| prefixes.iter().any(|p| name.starts_with(p))))
+    let family = family(number, arg);
+    CONSTANTS.iter().map(|c| c.0).filter(move |name| in_family(family, name))
+}
+
+/// Whether a constant makes sense for an argument of a call.
+#[must_use]
+pub fn constant_fits(number: u32, arg: &str, name: &str) -> bool {
+    in_family(family(number, arg), name)
+}
+
+/// Prefixes of the constants of an argument.
+type Family = Option<&'static [&'static str]>;
+
+fn family(number: u32, arg: &str) -> Family {
+    let call = call(number)?;
+    let spec = call.args.iter().find(|s| s.names.split('|').any(|n| n == arg))?;
+    families::family(call.name, first_name(spec))
+}
+
+fn in_family(family: Family, name: &str) -> bool {
+    family.is_none_or(|prefixes| prefixes.iter().any(|p| name.starts_with(p)))
 }
 
 #[cfg(test)]

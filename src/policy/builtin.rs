@@ -1,0 +1,19 @@
+//! The policies that ship, embedded.
+
+/// Name and text of each, the one to start from first.
+const POLICIES: &[(&str, &str)] = &[
+    ("base", include_str!("../../policies/base.json")),
+    ("native", include_str!("../../policies/native.json")),
+    ("strict", include_str!("../../policies/strict.json")),
+];
+
+/// The names of the policies that ship.
+pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+    POLICIES.iter().map(|p| p.0)
+}
+
+/// The text of a policy that ships, as it is in the file.
+#[must_use]
+pub fn builtin_text(name: &str) -> Option<&'static str> {
+    POLICIES.iter().find(|p| p.0 == name).map(|p| p.1)
+}
