@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use stockade::error::{Error, Kind, Result, io_text};
-use stockade::policy::model::Policy;
+use stockade::policy::model::{Policy, Stack};
 use stockade::policy::{self, Overrides, units};
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
@@ -119,8 +119,8 @@ struct LimitOptions {
     output: Option<u64>,
 
     /// Stack of the main thread.
-    #[arg(long, value_name = "SIZE|memory", value_parser = policy::parse_stack, allow_hyphen_values = true)]
-    stack: Option<stockade::policy::model::Stack>,
+    #[arg(long, value_name = "SIZE|memory", value_parser = parse_stack, allow_hyphen_values = true)]
+    stack: Option<Stack>,
 
     /// Size of /tmp.
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_hyphen_values = true)]
@@ -140,6 +140,10 @@ fn parse_layer(text: &str) -> std::result::Result<Layer, String> {
 
 fn parse_count(text: &str) -> std::result::Result<u32, String> {
     text.parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", u32::MAX))
+}
+
+fn parse_stack(text: &str) -> std::result::Result<Stack, units::UnitError> {
+    if text == "memory" { Ok(Stack::Memory) } else { units::parse_size(text).map(Stack::Bytes) }
 }
 
 impl Run {

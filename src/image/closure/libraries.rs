@@ -129,7 +129,8 @@ impl Finder<'_> {
         let own = by.map_or_else(Vec::new, |by| {
             search::own_places(self.found.interpreter, &self.found.libraries, by)
         });
-        match self.lookup.find(name, &own)? {
+        let blame = if by.is_none() { Kind::NotRunnable } else { Kind::Host };
+        match self.lookup.find(name, &own, blame)? {
             None => Err(self.missing(name, by)),
             Some((path, trusted, elf)) => {
                 self.add(Library { name: name.to_os_string(), path, trusted, elf, by });
@@ -178,7 +179,7 @@ impl Finder<'_> {
             return Ok(());
         }
         let from = self.found.libraries.len();
-        match self.lookup.find(name, &[])? {
+        match self.lookup.find(name, &[], Kind::Host)? {
             Some((path, trusted, elf)) => {
                 self.add(Library { name: name.into(), path, trusted, elf, by: None });
                 self.follow(from)?;

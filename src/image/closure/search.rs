@@ -61,7 +61,15 @@ impl<'a> Lookup<'a> {
     }
 
     /// Finds a name in a library's own places, then in the system's directories.
-    pub(super) fn find(&mut self, name: &OsStr, own: &[PathBuf]) -> Result<Option<(PathBuf, Trusted, Elf)>> {
+    ///
+    /// `blame` is who is at fault when there is something by this name that is
+    /// no library: a program may name anything, a library should not.
+    pub(super) fn find(
+        &mut self,
+        name: &OsStr,
+        own: &[PathBuf],
+        blame: Kind,
+    ) -> Result<Option<(PathBuf, Trusted, Elf)>> {
         for dir in own {
             match self.look(dir, name) {
                 Ok(None) => {}
@@ -70,11 +78,11 @@ impl<'a> Lookup<'a> {
                 Err(Refused::Distrust(path, why)) => {
                     self.notes.insert(format!("{} was passed over: {why}", path.display()));
                 }
-                Err(refused) => return Err(refused.error()),
+                Err(refused) => return Err(refused.error(blame)),
             }
         }
         for dir in directories(self.interpreter) {
-            let found = self.look(Path::new(dir), name).map_err(|refused| refused.error())?;
+            let found = self.look(Path::new(dir), name).map_err(|refused| refused.error(blame))?;
             let Some((path, trusted, elf)) = found else { continue };
             if !self.real.iter().any(|dir| trusted.real.starts_with(dir)) {
                 let message = format!(
@@ -131,14 +139,18 @@ enum Refused {
 }
 
 impl Refused {
-    fn error(self) -> Error {
-        match self {
-            Self::Distrust(path, why) => unusable(&path, &why),
-            Self::Broken(path, problem) => {
-                let why = problem.to_string().replace("the program", "it");
-                Error::new(Kind::Host, format!("the library {} cannot be used: {why}", path.display()))
-                    .help("install the package that holds it again")
+    fn error(self, blame: Kind) -> Error {
+        let (path, why) = match self {
+            Self::Distrust(path, Distrust::Irregular(real)) => {
+                (path, format!("{} is not a regular file", real.display()))
             }
+            Self::Distrust(path, why) => return unusable(&path, &why),
+            Self::Broken(path, problem) => (path, problem.to_string().replace("the program", "it")),
+        };
+        let error = Error::new(blame, format!("the library {} cannot be used: {why}", path.display()));
+        match blame {
+            Kind::NotRunnable => error.help("link the program against a shared library, or statically"),
+            _ => error.help("install the package that holds it again"),
         }
     }
 }

@@ -216,6 +216,43 @@ fn search_path_of_the_program_is_never_followed() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn needs_of_any_spelling_never_lead_out_of_the_systems_directories(
+        needed in proptest::collection::vec(
+            proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "/", "..", ".", "opt", "evil.so", "libc.so.6", "good.so", "lib", "x86_64-linux-gnu", "$ORIGIN", "\n", "",
+                ]),
+                1..6,
+            ),
+            1..4,
+        ),
+    ) {
+        thread_local!(static FAKE: Fake = {
+            let fake = Fake::new();
+            fake.library("/opt/evil.so", &[]);
+            fake.library("/evil.so", &[]);
+            fake.library("/usr/lib/good.so", &[]);
+            fake
+        });
+        let needed: Vec<&'static str> = needed.into_iter().map(|parts| &*parts.concat().leak()).collect();
+        let mut program = Craft::program(&needed);
+        (program.rpath, program.runpath) = (Some("/opt"), Some("/:/opt:$ORIGIN"));
+        let known = ["libc.so.6", "good.so"];
+        match FAKE.with(|fake| fake.files(&program)) {
+            Ok(files) => {
+                proptest::prop_assert!(needed.iter().all(|name| known.contains(name)), "{needed:?}");
+                proptest::prop_assert!(files.iter().all(|file| !file.contains("evil")), "{files:?}");
+            }
+            Err(message) => {
+                proptest::prop_assert!(message.starts_with("NotRunnable: the "), "{message}");
+                proptest::prop_assert!(needed.iter().any(|name| !known.contains(name)), "{needed:?}: {message}");
+            }
+        }
+    }
+}
+
 #[test]
 fn library_that_others_can_change_is_refused() {
     let fake = Fake::new();
@@ -297,20 +334,25 @@ fn link_that_leads_out_of_the_systems_directories_is_refused() {
 }
 
 #[test]
-fn thing_that_is_no_library_is_refused() {
+fn thing_that_is_no_library_is_refused_and_blamed_on_who_names_it() {
     let fake = Fake::new();
     let path = format!("{HOME}/libx.so");
-    let program = Craft::program(&["libc.so.6", "libx.so"]);
-    let refused = |why: &str| Err(format!("Host: the library {path} cannot be used: {why}"));
+    fake.library(&format!("{HOME}/liby.so"), &["libx.so"]);
+    let check = |why: &str| {
+        let message = format!("the library {path} cannot be used: {why}");
+        let direct = fake.files(&Craft::program(&["libc.so.6", "libx.so"]));
+        assert_eq!(direct, Err(format!("NotRunnable: {message}")));
+        assert_eq!(fake.files(&Craft::program(&["liby.so"])), Err(format!("Host: {message}")));
+    };
     fake.file(&path, b"/* GNU ld script */\nGROUP ( libc.so.6 )\n");
-    assert_eq!(fake.files(&program), refused("it is a text file, not an ELF file"));
+    check("it is a text file, not an ELF file");
     fake.file(&path, b"");
-    assert_eq!(fake.files(&program), refused("it is an empty file"));
+    check("it is an empty file");
     fake.craft(&path, &Craft::program(&["libc.so.6"]));
-    assert_eq!(fake.files(&program), refused("it is malformed: it is a program, not a shared library"));
+    check("it is malformed: it is a program, not a shared library");
     fs::remove_file(fake.at(&path)).unwrap();
     fake.dir(&path, 0o755);
-    assert_eq!(fake.files(&program), refused(&format!("{path} is not a regular file")));
+    check(&format!("{path} is not a regular file"));
 }
 
 #[test]
@@ -655,6 +697,26 @@ fn store_that_fails_gives_a_private_root_and_a_note() {
         trees.display()
     );
     assert_eq!(root.notes, [note]);
+}
+
+#[test]
+fn store_that_cannot_be_written_gives_a_private_root_and_a_note() {
+    let fake = Fake::new();
+    let program = Craft::program(&["libc.so.6"]);
+    // Nobody, not even root, makes a directory in sysfs.
+    let store = if nix::unistd::geteuid().is_root() {
+        Store::open(Path::new("/sys/kernel")).unwrap()
+    } else {
+        let store = fake.store();
+        fake.mode("/store", 0o555);
+        store
+    };
+    let root = fake.root(Some(&store), &program).unwrap();
+    assert!(matches!(root.source, RootSource::Private(_)));
+    assert_eq!(root.id, fake.root(None, &program).unwrap().id);
+    let start =
+        format!("the root is a private copy, not kept: mkdirat({}/tmp) in the store", store.path().display());
+    assert!(root.notes.len() == 1 && root.notes[0].starts_with(&start), "{:?}", root.notes);
 }
 
 #[test]

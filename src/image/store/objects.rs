@@ -42,24 +42,25 @@ impl Store {
         let name = OsString::from(format!("{hex}{suffix}"));
         let dir = self.top.ensure(OsStr::new("objects"))?.ensure(OsStr::new("sha256"))?;
         let dir = dir.ensure(OsStr::new(hex.get(..2).unwrap_or_default()))?;
-        let there = dir.stat(&name)?;
-        // A damaged one stays with those who have it linked; new images get a good one.
-        if there.is_some()
-            && let Some(stat) = whole(&dir, &name, mode, wanted)?
-        {
+        if let Some(stat) = whole(&dir, &name, mode, wanted)? {
             return Ok(Object { dir, name, stat });
         }
         write(scratch.dir(), &name, Wanted { mode, ..wanted })?;
-        let placed =
-            if there.is_some() { Err(Errno::EEXIST) } else { scratch.dir().link(&name, &dir, &name) };
-        if placed.is_err() {
-            // Either damaged, or another writer was faster (with the same bytes),
-            // or this file system has no hard links.
-            let renamed = scratch.dir().rename(&name, &dir, &name);
-            renamed.map_err(|errno| dir.problem("renameat", &name, errno))?;
-        } else {
+        let linked = scratch.dir().link(&name, &dir, &name);
+        let faster = match linked {
+            Ok(()) => dir.stat(&name)?,
+            // Another writer's, or a damaged one. A good one is never replaced:
+            // its inode must not vanish under a writer that is about to link it.
+            Err(Errno::EEXIST) => whole(&dir, &name, mode, wanted)?,
+            Err(_) => None,
+        };
+        if let Some(stat) = faster {
             scratch.dir().remove(&name)?;
+            return Ok(Object { dir, name, stat });
         }
+        // A damaged one stays with those who have it linked. Or there are no links here.
+        let renamed = scratch.dir().rename(&name, &dir, &name);
+        renamed.map_err(|errno| dir.problem("renameat", &name, errno))?;
         let stat = dir.stat(&name)?.ok_or_else(|| dir.problem("fstatat", &name, Errno::ENOENT))?;
         Ok(Object { dir, name, stat })
     }

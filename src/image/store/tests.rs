@@ -15,10 +15,11 @@ fn place(explicit: Option<&str>, vars: &[(&str, &str)], euid: u32) -> Result<Pat
 
 #[test]
 fn place_of_the_store_follows_the_contract() {
+    type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], u32, &'a str);
     let home = ("HOME", "/home/u");
     let data = ("XDG_DATA_HOME", "/data");
     let own = ("STOCKADE_STORE", "rel/own");
-    let cases: &[(Option<&str>, &[(&str, &str)], u32, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (Some("/opt"), &[home, data, own], 1, "/opt"),
         (None, &[home, data, own], 1, "rel/own"),
         (None, &[home, data], 1, "/data/stockade"),
@@ -61,9 +62,9 @@ fn store_is_made_where_it_is_missing_and_found_again() {
 #[test]
 fn store_that_others_can_write_is_refused() {
     let (_dir, store) = temporary();
-    for mode in [0o777, 0o775, 0o757, 0o1777] {
-        chmod(store.path(), mode);
-        let problem = StoreProblem::WritableByOthers { path: store.path().into(), mode: mode as u16 };
+    for mode in [0o777_u16, 0o775, 0o757, 0o1777] {
+        chmod(store.path(), mode.into());
+        let problem = StoreProblem::WritableByOthers { path: store.path().into(), mode };
         assert_eq!(Store::open(store.path()).unwrap_err(), problem);
     }
     for mode in [0o755, 0o700, 0o711] {

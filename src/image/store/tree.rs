@@ -154,8 +154,9 @@ impl Store {
         if object.stat.mode == wanted.mode && object.stat.mtime == (wanted.mtime, 0) {
             match object.dir.link(&object.name, parent, name) {
                 Ok(()) => return Ok(()),
-                // Too many links, no links here, or not for this user.
-                Err(Errno::EMLINK | Errno::EPERM | Errno::EXDEV | Errno::EOPNOTSUPP) => {}
+                // Too many links, no links here, not for this user, or another
+                // writer has just replaced a damaged object.
+                Err(Errno::EMLINK | Errno::EPERM | Errno::EXDEV | Errno::EOPNOTSUPP | Errno::ENOENT) => {}
                 Err(errno) => return Err(parent.problem("linkat", name, errno)),
             }
         }
