@@ -162,7 +162,7 @@ fn harden_init(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::InitNnp, capabilities::no_new_privs)?;
     descriptors::close_all(steps, Step::InitClose, &mut [plan.control, plan.gate_write])?;
     steps.call(Step::InitName, || process::set_name(c"init"))?;
-    steps.call(Step::InitFilter, || sys::seccomp::install(&plan.init_filter))?;
+    steps.call(Step::InitFilter, || sys::seccomp::install(&plan.init_filter, [0; 3]))?;
     steps.send(Step::InitFrame, Frame::InitReady)?;
     steps.wait_byte(Step::InitWait, plan.control)?;
     steps.call(Step::InitDumpable, || process::set_dumpable(false))?;
@@ -212,7 +212,7 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     if let Some(filter) = &plan.listener {
         let listener = steps.call(Step::SeccompListener, || sys::seccomp::install_with_listener(filter))?;
         steps.call(Step::SendListener, || {
-            fd::send_with_fd(plan.control, &Frame::Listener.encode(), listener.as_raw_fd())
+            fd::send_with_fd(plan.control, &Frame::Listener.encode(), listener.as_raw_fd(), plan.nonce)
         })?;
         // Closed with the others below; dropping it would run the C library's close.
         std::mem::forget(listener);
@@ -220,7 +220,7 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     descriptors::close_all(steps, Step::CloseInternal, &mut [plan.control, plan.gate_read])?;
     let usage = steps.call(Step::OwnUsage, process::own_usage)?;
     steps.call(Step::Unblock, || signal::set_mask(0).map(drop))?;
-    steps.call(Step::SeccompMain, || sys::seccomp::install(&plan.filter))?;
+    steps.call(Step::SeccompMain, || sys::seccomp::install(&plan.filter, plan.nonce))?;
     steps.send(Step::FrameA, Frame::Ready(Ready { landlock_errno, usage }))?;
     steps.wait_byte(Step::WaitGate, plan.gate_read)?;
     steps.call(Step::Exec, || Err(process::execve(&plan.program, &plan.argv, &plan.envp, plan.nonce)))

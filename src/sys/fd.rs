@@ -221,11 +221,12 @@ pub fn wait_reader_gone(fd: RawFd) -> Result<()> {
     }
 }
 
-/// Sends `data` together with a descriptor over a local socket.
+/// Sends `data` together with a descriptor over a local socket. `extra` are the
+/// call's three unused arguments: the kernel ignores them, a filter sees them.
 ///
 /// # References
 /// `sendmsg(2)`, `unix(7)` (`SCM_RIGHTS`)
-pub fn send_with_fd(socket: RawFd, data: &[u8], fd: RawFd) -> Result<()> {
+pub fn send_with_fd(socket: RawFd, data: &[u8], fd: RawFd, extra: [u32; 3]) -> Result<()> {
     /// Room for one `struct cmsghdr` that carries one `int`, aligned like one.
     #[repr(C)]
     struct Control {
@@ -252,9 +253,10 @@ pub fn send_with_fd(socket: RawFd, data: &[u8], fd: RawFd) -> Result<()> {
         msg_controllen: size_of::<Control>(),
         msg_flags: 0,
     };
+    let [a, b, c] = extra;
     // SAFETY: message points at a live iovec over `data`, which the kernel only reads, and at one
     // well-formed control message.
-    unsafe { raw!(sendmsg, socket, &raw const message, libc::MSG_NOSIGNAL) }.map(drop)
+    unsafe { raw!(sendmsg, socket, &raw const message, libc::MSG_NOSIGNAL, a, b, c) }.map(drop)
 }
 
 /// Receives into `data`, and the descriptor that came with it, if one did.

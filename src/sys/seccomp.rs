@@ -30,10 +30,14 @@ impl Program {
 }
 
 /// Installs a filter on the calling thread, for good. Needs `no_new_privs`.
-pub fn install(filter: &[sock_filter]) -> Result<()> {
+///
+/// `extra` are the call's three unused arguments: the kernel ignores them, a
+/// filter that is in force already sees them.
+pub fn install(filter: &[sock_filter], extra: [u32; 3]) -> Result<()> {
     let program = Program::new(filter)?;
+    let [a, b, c] = extra;
     // SAFETY: program points at a live slice of the length it names.
-    unsafe { raw!(seccomp, SET_MODE_FILTER, 0, &raw const program) }.map(drop)
+    unsafe { raw!(seccomp, SET_MODE_FILTER, 0, &raw const program, a, b, c) }.map(drop)
 }
 
 /// Installs a filter whose notifications arrive at the descriptor that is
