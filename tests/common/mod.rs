@@ -1,0 +1,302 @@
+//! What the tests share: compiled payloads, callers, runs and their reports.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+use serde_json::Value;
+
+/// Says why a test did not run; an error where everything must run.
+pub fn skip(reason: &str) {
+    eprintln!("SKIPPED: {reason}");
+    assert!(std::env::var_os("STOCKADE_MUST_RUN").is_none_or(|v| v != "1"), "must run, but: {reason}");
+}
+
+/// Whether these tests run as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// An id that owns nothing.
+pub const SOMEBODY: u32 = 42_424;
+
+/// A directory that every caller can enter, gone at the end of the test program's directory's life.
+pub fn work() -> &'static Path {
+    static WORK: OnceLock<tempfile::TempDir> = OnceLock::new();
+    WORK.get_or_init(|| {
+        let dir = tempfile::Builder::new().prefix("stockade-test-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        dir
+    })
+    .path()
+}
+
+/// The program under test, where every caller can execute it.
+pub fn stockade() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        let copy = work().join("stockade");
+        fs::copy(env!("CARGO_BIN_EXE_stockade"), &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        copy
+    })
+}
+
+/// Compiles a C or C++ source of `tests/payloads`, once for all tests of a program.
+pub fn payload(source: &str, flags: &[&str]) -> PathBuf {
+    static DONE: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
+    let mut done = DONE.get_or_init(Mutex::default).lock().unwrap();
+    let key = format!("{source} {}", flags.join(" "));
+    if let Some(path) = done.get(&key) {
+        return path.clone();
+    }
+    let out = work().join(format!("{}-{}", source.replace(['/', '.'], "_"), done.len()));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads").join(source);
+    compile(&file, &out, flags);
+    done.insert(key, out.clone());
+    out
+}
+
+/// Compiles one file.
+pub fn compile(file: &Path, out: &Path, flags: &[&str]) {
+    let compiler = if file.extension().is_some_and(|e| e == "cpp") { "g++" } else { "gcc" };
+    let status = Command::new(compiler)
+        .args(["-O1", "-Wall", "-Wno-unused-result", "-o"])
+        .arg(out)
+        .arg(file)
+        .args(flags)
+        .status()
+        .unwrap_or_else(|e| panic!("{compiler}: {e}"));
+    assert!(status.success(), "{compiler} {} failed", file.display());
+}
+
+/// Compiles C text.
+pub fn payload_of(name: &str, text: &str, flags: &[&str]) -> PathBuf {
+    let source = work().join(format!("{name}.c"));
+    let out = work().join(name);
+    fs::write(&source, text).unwrap();
+    compile(&source, &out, flags);
+    out
+}
+
+/// Who calls stockade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Root, with cgroups.
+    Root,
+    /// An ordinary user, without.
+    User,
+}
+
+impl Caller {
+    /// Everybody that this test program can be.
+    pub fn all() -> Vec<Caller> {
+        if is_root() { vec![Caller::Root, Caller::User] } else { vec![Caller::User] }
+    }
+
+    /// A directory of their own that only they can write.
+    pub fn home(self) -> PathBuf {
+        let home = work().join(if self == Caller::Root { "root" } else { "user" });
+        static LOCK: Mutex<()> = Mutex::new(());
+        let _guard = LOCK.lock().unwrap();
+        if !home.exists() {
+            fs::create_dir(&home).unwrap();
+            if self == Caller::User && is_root() {
+                std::os::unix::fs::chown(&home, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+            }
+        }
+        home
+    }
+
+    /// A command that runs as them.
+    pub fn command(self, program: &Path) -> Command {
+        let mut command = if self == Caller::User && is_root() {
+            let mut c = Command::new("setpriv");
+            let id = SOMEBODY.to_string();
+            c.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]).arg(program);
+            c
+        } else {
+            Command::new(program)
+        };
+        command.env_clear().env("HOME", self.home()).env("PATH", "/usr/bin:/bin");
+        command.env("STOCKADE_STORE", self.home().join("store")).current_dir(self.home());
+        command
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit status of stockade.
+    pub status: i32,
+    /// Standard output, as the caller got it.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: String,
+    /// The report.
+    pub report: Value,
+}
+
+impl Ran {
+    /// Standard output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The verdict's name.
+    pub fn verdict(&self) -> &str {
+        self.report["verdict"].as_str().unwrap_or("none")
+    }
+
+    /// Everything, for a failed assertion.
+    pub fn all(&self) -> String {
+        format!(
+            "status {}\nstdout {:?}\nstderr {}\nreport {:#}",
+            self.status,
+            self.text().chars().take(2000).collect::<String>(),
+            self.stderr,
+            self.report
+        )
+    }
+}
+
+/// Builds a run.
+pub struct Run {
+    caller: Caller,
+    options: Vec<String>,
+    program: PathBuf,
+    args: Vec<String>,
+    stdin: Vec<u8>,
+    degrade: bool,
+    env: Vec<(String, String)>,
+}
+
+/// A run of `program` by `caller`.
+pub fn run(caller: Caller, program: impl Into<PathBuf>) -> Run {
+    Run {
+        caller,
+        options: Vec::new(),
+        program: program.into(),
+        args: Vec::new(),
+        stdin: Vec::new(),
+        degrade: caller == Caller::User,
+        env: Vec::new(),
+    }
+}
+
+impl Run {
+    /// Options of `stockade run`.
+    pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
+        self.options.extend(options.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Arguments of the program.
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.args.extend(args.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Its standard input.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// An environment variable of stockade itself.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Demands every layer, from an ordinary user too.
+    pub fn whole(mut self) -> Self {
+        self.degrade = false;
+        self
+    }
+
+    /// The command, its report going to the path answered.
+    pub fn command(&self) -> (Command, PathBuf) {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let report = self.caller.home().join(format!("report-{number}.json"));
+        let mut command = self.caller.command(stockade());
+        command.arg("run").arg("--report").arg(&report);
+        if self.degrade {
+            command.args(["--degrade", "cgroup"]);
+        }
+        command.args(&self.options).arg("--").arg(&self.program).args(&self.args);
+        command.envs(self.env.iter().map(|(k, v)| (k, v)));
+        (command, report)
+    }
+
+    /// Runs it to its end.
+    pub fn go(self) -> Ran {
+        let (mut command, report) = self.command();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let bytes = self.stdin;
+        let feeder = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+        let out = child.wait_with_output().unwrap();
+        feeder.join().unwrap();
+        let text = fs::read(&report).unwrap_or_default();
+        drop(fs::remove_file(&report));
+        Ran {
+            status: out.status.code().unwrap_or_else(|| -out.status.signal().unwrap_or(0)),
+            stdout: out.stdout,
+            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+            report: serde_json::from_slice(&text).unwrap_or(Value::Null),
+        }
+    }
+}
+
+/// The same program without a box.
+pub fn bare(program: &Path, args: &[&str], stdin: &[u8]) -> (i32, Vec<u8>) {
+    let mut child = Command::new(program)
+        .args(args)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let bytes = stdin.to_vec();
+    let feeder = std::thread::spawn(move || drop(pipe.write_all(&bytes)));
+    let out = child.wait_with_output().unwrap();
+    feeder.join().unwrap();
+    let status = out.status.code().unwrap_or_else(|| 128 + out.status.signal().unwrap_or(0));
+    (status, out.stdout)
+}
+
+/// Cgroup directories and processes of boxes that are left on this host, whoever made them.
+pub fn leftovers() -> Vec<String> {
+    let mut left = Vec::new();
+    for root in ["/sys/fs/cgroup"] {
+        collect_leaves(Path::new(root), 0, &mut left);
+    }
+    left
+}
+
+fn collect_leaves(dir: &Path, depth: usize, left: &mut Vec<String>) {
+    if depth > 6 {
+        return;
+    }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|t| t.is_dir()) {
+            continue;
+        }
+        if entry.file_name().to_string_lossy().starts_with("stockade-") {
+            left.push(entry.path().display().to_string());
+        } else {
+            collect_leaves(&entry.path(), depth + 1, left);
+        }
+    }
+}
