@@ -21,16 +21,14 @@ impl Signals {
     /// ignored (`nohup`, a background job of a plain shell) stays ignored. A stop
     /// from the terminal is ignored: a stopped supervisor enforces nothing.
     pub fn take() -> Result<Self> {
-        let failed = |e: nix::errno::Errno| Error::new(Kind::Host, format!("signals: {}", errno_text(e as i32)));
+        let failed =
+            |e: nix::errno::Errno| Error::new(Kind::Host, format!("signals: {}", errno_text(e as i32)));
         let ignored = ignored();
         let mut set = SigSet::empty();
         ENDING.into_iter().filter(|s| ignored & (1 << (*s as i32 - 1)) == 0).for_each(|s| set.add(s));
         set.thread_block().map_err(failed)?;
-        stockade::sys::signal::set_disposition(
-            libc::SIGTSTP,
-            stockade::sys::signal::Disposition::Ignore,
-        )
-        .map_err(failed)?;
+        stockade::sys::signal::set_disposition(libc::SIGTSTP, stockade::sys::signal::Disposition::Ignore)
+            .map_err(failed)?;
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self).map_err(failed)
     }
 }

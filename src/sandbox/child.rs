@@ -157,6 +157,7 @@ fn harden_init(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::InitSession, process::setsid)?;
     steps.call(Step::InitSigchld, || signal::set_disposition(libc::SIGCHLD, Disposition::Ignore))?;
     steps.call(Step::InitIds, || namespaces::set_ids(plan))?;
+    steps.call(Step::InitIds, || process::set_and_wake(&plan.init_has_ids, 1))?;
     steps.call(Step::InitDeathsigAgain, process::die_with_parent)?;
     steps.call(Step::InitCaps, || capabilities::drop_all(plan.last_cap))?;
     steps.call(Step::InitNnp, capabilities::no_new_privs)?;

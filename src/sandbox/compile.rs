@@ -216,6 +216,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         init_stack: sys::clone::Stack::default(),
         payload_stack: sys::clone::Stack::default(),
         built: AtomicU32::new(0),
+        init_has_ids: AtomicU32::new(0),
         root_fd: AtomicI32::new(-1),
         host_proc: AtomicI32::new(-1),
         #[cfg(feature = "fault-injection")]

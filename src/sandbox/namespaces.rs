@@ -96,16 +96,25 @@ pub fn become_box_user(steps: Steps) -> Result<(), Failed> {
     }
     steps.call(Step::Gid, || creds::set_gid(plan.gid))?;
     steps.call(Step::Uid, || creds::set_uid(plan.uid))?;
-    steps.call(Step::Dumpable, || process::set_dumpable(true))?;
+    steps.call(Step::Dumpable, || {
+        process::wait_for_change(&plan.init_has_ids, 0)?;
+        process::set_dumpable(true)
+    })?;
     steps.call(Step::DeathsigAgain, process::die_with_parent)?;
     super::inherited::check_parent(steps)
 }
 
+/// Files that make the box's ids map to themselves in a new namespace.
+pub const MAP_FILES: [&CStr; 3] = [c"self/setgroups", c"self/uid_map", c"self/gid_map"];
+
 /// Child only: the box's ids map to themselves in the namespace just entered.
-fn map_ids_to_themselves(plan: &Plan) -> sys::Result<()> {
-    write_host_proc(plan, c"self/setgroups", b"deny")?;
-    write_host_proc(plan, c"self/uid_map", &plan.inner_maps[0])?;
-    write_host_proc(plan, c"self/gid_map", &plan.inner_maps[1])
+fn map_ids_to_themselves(steps: Steps) -> Result<(), Failed> {
+    let [uids, gids] = &steps.plan.inner_maps;
+    let contents: [&[u8]; 3] = [b"deny", uids, gids];
+    for (i, (file, content)) in MAP_FILES.into_iter().zip(contents).enumerate() {
+        steps.nth(Step::InnerMaps, i, || write_host_proc(steps.plan, file, content))?;
+    }
+    Ok(())
 }
 
 /// Child only: the inner user namespace. Answers an errno or 0; where it cannot
@@ -113,7 +122,7 @@ fn map_ids_to_themselves(plan: &Plan) -> sys::Result<()> {
 pub fn enter_inner_user_namespace(steps: Steps) -> Result<i32, Failed> {
     let answer = steps.fact(Step::InnerUserNs, || process::unshare(libc::CLONE_NEWUSER));
     if answer == 0 {
-        steps.call(Step::InnerMaps, || map_ids_to_themselves(steps.plan))?;
+        map_ids_to_themselves(steps)?;
     }
     Ok(answer)
 }
@@ -123,7 +132,7 @@ pub fn enter_inner_user_namespace(steps: Steps) -> Result<i32, Failed> {
 pub fn try_another_user_namespace(steps: Steps) -> Result<i32, Failed> {
     let answer = steps.fact(Step::NoMoreUserNs, || process::unshare(libc::CLONE_NEWUSER));
     if answer == 0 {
-        steps.call(Step::InnerMaps, || map_ids_to_themselves(steps.plan))?;
+        map_ids_to_themselves(steps)?;
     }
     Ok(answer)
 }

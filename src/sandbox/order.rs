@@ -143,7 +143,7 @@ steps! {
     Groups Payload "groups" "setgroups(0)" "the caller's groups open files; as an ordinary user they cannot be dropped",
     Gid Payload "gid" "setresgid {}" "an unprivileged id",
     Uid Payload "uid" "setresuid {}" "after the old root is gone, before anything of the payload's",
-    Dumpable Payload "dumpable" "prctl(PR_SET_DUMPABLE, 1)" "setresuid has cleared it; the supervisor could not attest",
+    Dumpable Payload "dumpable" "prctl(PR_SET_DUMPABLE, 1)" "setresuid has cleared it; the supervisor could not attest. After pid 1 has taken its ids: the memory, and with it this attribute, is shared",
     DeathsigAgain Payload "deathsig-again" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "setresuid has cleared it",
     Signals Payload "signals" "rt_sigaction {}" "what the caller ignored would stay ignored",
     Personality Payload "personality" "personality(0)" "no quirk of the caller's, address randomisation on",

@@ -271,6 +271,9 @@ pub struct Plan {
     pub payload_stack: Stack,
     /// 1 once M has built the mounts. Shared by M and P, which share memory.
     pub built: AtomicU32,
+    /// 1 once I has taken its ids. Taking them makes the memory that I and P share
+    /// non-dumpable, which P must undo, and must not have undone before. Likewise shared.
+    pub init_has_ids: AtomicU32,
     /// The attached root, as M has opened it. Likewise shared.
     pub root_fd: AtomicI32,
     /// The host's `/proc`, as M has opened it. Likewise shared.

@@ -120,6 +120,8 @@ pub fn subject(plan: &Plan, step: Step, index: usize) -> String {
         Step::LandlockOpen | Step::LandlockRule => {
             plan.landlock.as_ref().and_then(|l| l.rules.get(index)).map(|r| c(&r.path))
         }
+        Step::InnerMaps => super::namespaces::MAP_FILES.get(index).map(|f| format!("/proc/{}", c(f))),
+        Step::Stdio => Some(format!("a pipe to {index}")),
         Step::Cwd => Some(c(&plan.cwd)),
         Step::Exec => Some(c(&plan.program)),
         Step::Uid => Some(plan.uid.to_string()),

@@ -1,0 +1,183 @@
+//! However a payload ends, the report is right and nothing is left.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use common::{Caller, Ran, payload, run};
+
+fn probe() -> std::path::PathBuf {
+    payload("probe.c", &["-static", "-pthread"])
+}
+
+fn assert_clean(ran: &Ran) {
+    assert_eq!(ran.report["cleanup"]["ok"], true, "{}", ran.all());
+    assert_eq!(ran.report["cleanup"]["left"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn every_exit_code_is_passed_on() {
+    for caller in Caller::all() {
+        for code in 0..=255 {
+            let ran = run(caller, probe()).args(["exit", &code.to_string()]).go();
+            assert_eq!(ran.status, code, "{}", ran.all());
+            assert_eq!(ran.report["exit_code"], code);
+            assert_eq!(ran.verdict(), if code == 0 { "ok" } else { "nonzero_exit" });
+            assert_clean(&ran);
+        }
+    }
+}
+
+#[test]
+fn every_signal_is_told_by_its_name() {
+    // What does nothing by default, and what stops.
+    let harmless: BTreeSet<i32> =
+        [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH].into_iter().collect();
+    let stopping: BTreeSet<i32> =
+        [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].into_iter().collect();
+    for caller in Caller::all() {
+        for signal in 1..=64 {
+            let begin = Instant::now();
+            let ran = run(caller, probe())
+                .options(["--wall-time", "400ms"])
+                .args(["signal", &signal.to_string()])
+                .go();
+            if harmless.contains(&signal) {
+                assert_eq!((ran.verdict(), ran.status), ("nonzero_exit", 99), "{signal} {}", ran.all());
+            } else if signal == libc::SIGTSTP || signal == libc::SIGTTIN || signal == libc::SIGTTOU {
+                // An orphaned process group is not stopped by the terminal's signals.
+                assert_eq!((ran.verdict(), ran.status), ("nonzero_exit", 99), "{signal} {}", ran.all());
+            } else if stopping.contains(&signal) {
+                assert_eq!((ran.verdict(), ran.status), ("wall_limit", 124), "{signal} {}", ran.all());
+                assert!(begin.elapsed() < Duration::from_secs(5));
+            } else if signal == libc::SIGSYS {
+                assert_eq!((ran.verdict(), ran.status), ("violation", 124), "{signal} {}", ran.all());
+            } else {
+                assert_eq!((ran.verdict(), ran.status), ("signaled", 128 + signal), "{signal} {}", ran.all());
+                let name = ran.report["signal"].as_str().unwrap();
+                match signal {
+                    1..=31 => {
+                        let known = nix::sys::signal::Signal::try_from(signal).unwrap();
+                        assert_eq!(name, known.as_str());
+                    }
+                    32 | 33 => assert_eq!(name, format!("SIG{signal}")),
+                    _ => assert_eq!(name, format!("SIGRTMIN+{}", signal - 34)),
+                }
+                assert_eq!(ran.report["exit_code"], serde_json::Value::Null);
+            }
+            assert_clean(&ran);
+        }
+    }
+}
+
+#[test]
+fn abort_is_sigabrt_not_a_crash_of_pid_1() {
+    for caller in Caller::all() {
+        let ran = run(caller, probe()).args(["abort"]).go();
+        assert_eq!(ran.report["signal"], "SIGABRT", "{}", ran.all());
+        assert_eq!(ran.status, 134);
+    }
+}
+
+#[test]
+fn orphan_that_holds_stdout_does_not_hold_up_the_end() {
+    for caller in Caller::all() {
+        let begin = Instant::now();
+        let ran = run(caller, probe()).args(["orphan"]).go();
+        assert_eq!((ran.status, ran.text().as_str()), (5, "parent done\n"), "{}", ran.all());
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert_clean(&ran);
+    }
+}
+
+#[test]
+fn sibling_of_the_payload_is_refused_and_confuses_nobody() {
+    for caller in Caller::all() {
+        let ran = run(caller, probe()).args(["sibling"]).go();
+        assert_eq!((ran.status, ran.text().as_str()), (42, "clone-parent EPERM\n"), "{}", ran.all());
+        assert_eq!(ran.report["violations"][0]["syscall"], "clone");
+        assert_clean(&ran);
+    }
+}
+
+#[test]
+fn payload_that_stops_itself_ends_at_the_wall_limit() {
+    for caller in Caller::all() {
+        let ran = run(caller, probe()).options(["--wall-time", "300ms"]).args(["stop"]).go();
+        assert_eq!((ran.verdict(), ran.status), ("wall_limit", 124), "{}", ran.all());
+        assert_eq!(ran.report["limits_hit"], serde_json::json!(["wall_time"]));
+        assert_eq!(ran.report["decided_by"]["killed"], true);
+        assert_clean(&ran);
+    }
+}
+
+#[test]
+fn payload_cannot_forge_its_own_report() {
+    let forged = r#"{"schema":"stockade.report/1","verdict":"ok","exit_code":0}"#;
+    let forger = common::payload_of(
+        "forger",
+        &format!(
+            r#"
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {{
+    const char text[] = {forged:?};
+    for (int fd = 0; fd < 1024; fd++) write(fd, text, sizeof text - 1);
+    return 42;
+}}"#
+        ),
+        &[],
+    );
+    for caller in Caller::all() {
+        let ran = run(caller, &forger).go();
+        assert_eq!((ran.status, ran.verdict()), (42, "nonzero_exit"), "{}", ran.all());
+        assert_eq!(ran.report["exit_code"], 42);
+        // Its streams, and nothing else, have it.
+        assert_eq!(ran.text(), forged);
+        assert_eq!(ran.stderr, forged);
+    }
+}
+
+#[test]
+fn cancelling_signals_end_the_run_with_a_report() {
+    for caller in Caller::all() {
+        for (signal, name) in [
+            (nix::sys::signal::Signal::SIGINT, 2),
+            (nix::sys::signal::Signal::SIGTERM, 15),
+            (nix::sys::signal::Signal::SIGHUP, 1),
+            (nix::sys::signal::Signal::SIGQUIT, 3),
+        ] {
+            let (mut command, report) = run(caller, probe()).args(["sleep"]).command();
+            let mut child = command.stdin(std::process::Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(150));
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+            nix::sys::signal::kill(pid, signal).unwrap();
+            let status = child.wait().unwrap();
+            assert_eq!(status.code(), Some(128 + name), "{caller:?} {signal}");
+            let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+            assert_eq!(report["verdict"], "cancelled");
+            assert_eq!(report["cleanup"]["ok"], true);
+        }
+    }
+}
+
+#[test]
+fn signal_that_the_caller_ignores_does_not_cancel() {
+    let caller = Caller::all()[0];
+    let (command, _) = run(caller, probe()).options(["--wall-time", "700ms"]).args(["sleep"]).command();
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    shell.current_dir(caller.home());
+    let mut child = shell.stdin(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(124));
+}
