@@ -1,7 +1,7 @@
 //! Images: the trusted, immutable root file systems.
 //!
 //! A root holds what its program needs to run and nothing else: a program that
-//! is not there cannot be used by an attacker. [`closure`] makes the root of a
+//! is not there cannot be used by an attacker. [`closure()`] makes the root of a
 //! single program; [`store`] keeps roots between launches; a [`manifest`] names
 //! one by its content.
 

@@ -1,4 +1,5 @@
 //! ELF files put together by hand: small, exact, and as wrong as wanted.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 /// What to put into a file; everything else is as a linker would do it.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +24,6 @@ pub struct Craft {
 pub const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// Offsets within the ELF header.
-#[allow(dead_code, reason = "each test uses a part of it")]
 pub mod at {
     pub const CLASS: usize = 4;
     pub const DATA: usize = 5;

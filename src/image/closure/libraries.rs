@@ -254,9 +254,9 @@ impl Found {
         let libc = self.libraries.iter().find(|library| library.name == LIBC).or(self.libraries.first());
         let beside = libc.and_then(|library| library.trusted.real.parent()).unwrap_or(Path::new("/lib64"));
         let known = search::directories(Interpreter::Glibc).iter().map(Path::new);
+        let compiled_in = directories_in(loader);
         let mut candidates = known.chain([beside]);
-        let home = candidates.find(|dir| lists(loader, dir));
-        home.unwrap_or(beside).into()
+        candidates.find(|dir| compiled_in.contains(dir)).unwrap_or(beside).into()
     }
 
     /// What changed since it was looked up.
@@ -265,14 +265,25 @@ impl Found {
     }
 }
 
-/// Whether the loader has this directory compiled in: `/lib64/` and a NUL, not
+/// The directories that the loader has compiled in: `/lib64/` and a NUL, not
 /// the tail of a longer path.
-fn lists(loader: &[u8], dir: &Path) -> bool {
-    let needle = [dir.as_os_str().as_bytes(), b"/\0"].concat();
-    let mut hits = loader.windows(needle.len()).enumerate().filter(|(_, bytes)| *bytes == needle);
-    hits.any(|(at, _)| {
-        at == 0 || !matches!(loader[at - 1], b'/' | b'-' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z')
-    })
+fn directories_in(loader: &[u8]) -> BTreeSet<&Path> {
+    /// Longer than any directory that is asked for.
+    const LONGEST: usize = 64;
+    let in_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let mut directories = BTreeSet::new();
+    for (at, byte) in loader.iter().enumerate() {
+        if *byte != b'/' || at.checked_sub(1).is_some_and(|before| in_path(loader[before])) {
+            continue;
+        }
+        let rest = &loader[at..loader.len().min(at + LONGEST)];
+        if let Some(path) = rest.split(|byte| *byte == 0).next().filter(|path| path.len() < rest.len())
+            && let Some(path) = path.strip_suffix(b"/")
+        {
+            directories.insert(Path::new(OsStr::from_bytes(path)));
+        }
+    }
+    directories
 }
 
 #[cfg(test)]
@@ -281,11 +292,8 @@ mod tests {
 
     #[test]
     fn directory_in_the_loader_is_found_only_as_a_whole() {
-        let loader = b"x\0/usr/lib64/\0/opt/lib/\0/lib/x86_64-linux-gnu/\0";
-        assert!(lists(loader, Path::new("/usr/lib64")));
-        assert!(lists(loader, Path::new("/lib/x86_64-linux-gnu")));
-        assert!(!lists(loader, Path::new("/lib64")));
-        assert!(!lists(loader, Path::new("/lib")));
-        assert!(!lists(loader, Path::new("/lib/x86_64-linux")));
+        let loader = b"/first/\0x/no/\0\0/usr/lib64/\0/file\0/lib/x86_64-linux-gnu/\0\x01/odd/\0/unended/";
+        let expected = ["/first", "/usr/lib64", "/lib/x86_64-linux-gnu", "/odd"];
+        assert_eq!(directories_in(loader), expected.iter().map(Path::new).collect());
     }
 }
