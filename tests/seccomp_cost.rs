@@ -1,4 +1,5 @@
 //! What a filter costs: numbers promised, and how to measure the rest.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::print_stderr, reason = "the measurement is what it prints")]
 
 mod seccomp_support;

@@ -1,5 +1,6 @@
 //! Reference and programs on values that are easily taken for each other. The
 //! proof covers these too; this does not use its explorer or its solver.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 mod seccomp_support;
 

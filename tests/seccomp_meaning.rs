@@ -1,5 +1,6 @@
 //! What a policy means, call by call: expectations written by hand, and the
 //! compiled programs held to them under the same table.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 mod seccomp_support;
 
