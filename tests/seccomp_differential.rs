@@ -78,7 +78,7 @@ fn table_policies_agree_with_their_programs() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_policies_agree_with_their_programs(policy in random::policy()) {

@@ -33,10 +33,10 @@
 //! be notified, nobody could answer yet, so they pass with the launch's nonce
 //! in arguments 3 to 5, which they do not have.
 //!
-//! Path: [`ir`] lowers the policy to clauses per call, [`graph`] turns them
-//! into decisions with seccompiler's code for each argument test, [`reduce`]
-//! drops what a path already knows, [`search`] finds the call number,
-//! [`layout`] makes instructions. None of them needs to be trusted: [`prove`]
+//! Path: `ir` lowers the policy to clauses per call, `graph` turns them
+//! into decisions with seccompiler's code for each argument test, `reduce`
+//! drops what a path already knows, `search` finds the call number,
+//! `layout` makes instructions. None of them needs to be trusted: [`prove`]
 //! compares the instructions with the policy.
 
 mod answer;
