@@ -1,4 +1,5 @@
 //! What a filter costs: numbers promised, and how to measure the rest.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 #![allow(clippy::print_stderr, reason = "the measurement is what it prints")]
 
 mod seccomp_support;
@@ -46,6 +47,28 @@ fn filter(rules: Chain, otherwise: SeccompAction, matched: SeccompAction) -> Bpf
     SeccompFilter::new(rules, otherwise, matched, TargetArch::x86_64).unwrap().try_into().unwrap()
 }
 
+/// Rules for when an allowed call's conditions hold, and for when they do not.
+fn both_ways(nr: u32, when: &When) -> (Vec<SeccompRule>, Vec<SeccompRule>) {
+    let alone = |condition| SeccompRule::new(vec![condition]).unwrap();
+    match when {
+        When::Always => (vec![], vec![]),
+        When::All(conditions) => {
+            let [condition] = &conditions[..] else { panic!("unknown shape") };
+            let Test::In(values) = &condition.test else { panic!("unknown shape") };
+            let good = values.iter().map(|&v| alone(compare(nr, condition, SeccompCmpOp::Eq, v)));
+            let bad = values.iter().map(|&v| compare(nr, condition, SeccompCmpOp::Ne, v));
+            (good.collect(), vec![SeccompRule::new(bad.collect()).unwrap()])
+        }
+        When::None(conditions) => {
+            let [condition] = &conditions[..] else { panic!("unknown shape") };
+            let Test::AnyBit(bits) = condition.test else { panic!("unknown shape") };
+            let masked = |mask, value| alone(compare(nr, condition, SeccompCmpOp::MaskedEq(mask), value));
+            let each = (0..64).map(|b| 1 << b).filter(|b| bits & b != 0).map(|b| masked(b, b));
+            (vec![masked(bits, 0)], each.collect())
+        }
+    }
+}
+
 /// The same policy as seccompiler lays it out: listener, complements that
 /// answer EPERM, allow-list. Knows the shapes of the base policy only.
 fn plain(policy: &Policy) -> Vec<BpfProgram> {
@@ -65,29 +88,7 @@ fn plain(policy: &Policy) -> Vec<BpfProgram> {
     }
     for rule in &policy.syscalls.allow {
         for &nr in &rule.calls {
-            let (good, bad) = match &rule.when {
-                When::Always => (vec![], vec![]),
-                When::All(conditions) => {
-                    let [condition] = &conditions[..] else { panic!("unknown shape") };
-                    let Test::In(values) = &condition.test else { panic!("unknown shape") };
-                    let each = |op: SeccompCmpOp| {
-                        let op = move |&v: &u64| compare(nr, condition, op.clone(), v);
-                        values.iter().map(op).collect::<Vec<_>>()
-                    };
-                    let good = each(SeccompCmpOp::Eq).into_iter().map(|c| SeccompRule::new(vec![c]).unwrap());
-                    (good.collect(), vec![SeccompRule::new(each(SeccompCmpOp::Ne)).unwrap()])
-                }
-                When::None(conditions) => {
-                    let [condition] = &conditions[..] else { panic!("unknown shape") };
-                    let Test::AnyBit(bits) = condition.test else { panic!("unknown shape") };
-                    let masked = |mask, value| {
-                        let c = compare(nr, condition, SeccompCmpOp::MaskedEq(mask), value);
-                        SeccompRule::new(vec![c]).unwrap()
-                    };
-                    let each = (0..64).map(|b| 1 << b).filter(|b| bits & b != 0).map(|b| masked(b, b));
-                    (vec![masked(bits, 0)], each.collect())
-                }
-            };
+            let (good, bad) = both_ways(nr, &rule.when);
             match rule.otherwise {
                 Otherwise::Enosys => {
                     allow.insert(nr.into(), good);

@@ -1,5 +1,6 @@
 //! Reference and programs on values that are easily taken for each other. The
 //! proof covers these too; this does not use its explorer or its solver.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 mod seccomp_support;
 
@@ -77,7 +78,7 @@ fn table_policies_agree_with_their_programs() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_policies_agree_with_their_programs(policy in random::policy()) {

@@ -1,13 +1,16 @@
 //! The compiled filters say what the policy means: proved, and the proof
 //! itself put to the test with programs that are wrong.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 mod seccomp_support;
 
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use seccomp_support::{Policy, all, allow, allow_if, any_bit, base, exotic, is, java, random, violation};
-use stockade::policy::model::{Exec, Otherwise, Wx};
+use seccomp_support::{
+    Policy, all, allow, allow_if, any_bit, base, exotic, is, java, masked, random, violation,
+};
+use stockade::policy::model::{AllowRule, Exec, Otherwise, When, Wx};
 use stockade::sandbox::seccomp::{
     Answer, Call, Fault, Filters, Refuted, compile, compile_init, decide, prove, prove_filters, prove_init,
     run, sock_filter, stack,
@@ -203,6 +206,38 @@ fn init_program_allows_its_calls_and_kills_the_rest() {
         refused.message(),
         "the filter cannot be built: 0x40000000 is not a number of the x86-64 table"
     );
+}
+
+fn one_rule(when: When) -> Policy {
+    let rule = AllowRule { calls: vec![0], when, ..allow("") };
+    Policy::new("one", vec![rule], vec![], Exec::LaunchOnly, Wx::Deny)
+}
+
+#[test]
+fn deep_policy_is_compiled_and_proved() {
+    let condition = |i: u64| match i % 3 {
+        0 => any_bit(&format!("q{}", i % 6), 1 << (i % 64)),
+        1 => masked(&format!("d{}", i % 6), 0xff00, &[i << 8, (i + 1) << 8]),
+        _ => is("q2", &[i, i << 32 | 1]),
+    };
+    for when in [When::None((0..60).map(condition).collect()), When::All((0..60).map(condition).collect())] {
+        let policy = one_rule(when);
+        prove(&compile(&policy.rules()).unwrap(), &policy.rules()).unwrap();
+    }
+}
+
+#[test]
+fn policy_too_large_for_the_kernel_is_refused_soon() {
+    let scattered: Vec<u64> = (1..4096).map(|i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let start = Instant::now();
+    let policy = one_rule(When::All(vec![is("q0", &scattered), is("q1", &scattered)]));
+    let refused = compile(&policy.rules()).unwrap_err();
+    assert!(refused.message().ends_with("the kernel takes 4096"), "{refused}");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // As many values in a row are one range.
+    let row: Vec<u64> = (1..4096).collect();
+    let policy = one_rule(When::All(vec![is("d0", &row), is("q1", &row)]));
+    assert!(compile(&policy.rules()).unwrap().instructions() < 40);
 }
 
 #[test]

@@ -124,22 +124,40 @@ pub fn no_new_privs() -> bool {
 
 /// Child only: loads a filter, with the nonce where the listener looks for it.
 pub fn load(code: &[sock_filter], nonce: [u32; 3]) -> bool {
-    let Ok(len) = u16::try_from(code.len()) else { return false };
+    load_with(code, 0, nonce) == 0
+}
+
+/// Child only: loads a filter and returns the descriptor of its listener.
+pub fn load_listener(code: &[sock_filter]) -> i64 {
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    load_with(code, flags, [0; 3])
+}
+
+/// Child only: dies of SIGALRM after so many milliseconds.
+pub fn die_after(milliseconds: i64) {
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let once = libc::timeval { tv_sec: 0, tv_usec: milliseconds * 1000 };
+    let timer = libc::itimerval { it_interval: never, it_value: once };
+    // SAFETY: `timer` outlives the call, which only reads it.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) };
+}
+
+fn load_with(code: &[sock_filter], flags: libc::c_ulong, nonce: [u32; 3]) -> i64 {
+    let Ok(len) = u16::try_from(code.len()) else { return -1 };
     // `sock_filter` is repr(C) with the kernel's four fields.
     let program = libc::sock_fprog { len, filter: code.as_ptr().cast_mut().cast() };
     // SAFETY: `program` and the instructions it points to outlive the call, which only reads them.
-    let result = unsafe {
+    unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            flags,
             ptr::from_ref(&program),
             nonce[0],
             nonce[1],
             nonce[2],
         )
-    };
-    result == 0
+    }
 }
 
 /// Nanoseconds of a clock that only goes forward.

@@ -285,3 +285,6 @@ pub fn constant(code: &[sock_filter], arch: u32, nr: u32) -> Result<Option<u32>,
     })?;
     Ok((!loaded).then_some(value))
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,12 +91,16 @@ const ROOM: usize = 768;
 /// Nodes that refer only to nodes made before them.
 pub(super) struct Graph {
     nodes: Vec<Node>,
+    /// For each node the half words that are loaded there or after it, one bit
+    /// each.
+    reads: Vec<u16>,
     ids: HashMap<Node, Id, BuildHasherDefault<Mix>>,
 }
 
 impl Default for Graph {
     fn default() -> Self {
-        Self { nodes: Vec::with_capacity(ROOM), ids: HashMap::with_capacity_and_hasher(ROOM, <_>::default()) }
+        let (nodes, reads) = (Vec::with_capacity(ROOM), Vec::with_capacity(ROOM));
+        Self { nodes, reads, ids: HashMap::with_capacity_and_hasher(ROOM, <_>::default()) }
     }
 }
 
@@ -113,11 +117,26 @@ impl Graph {
     }
 
     fn intern(&mut self, node: Node) -> Id {
-        let next = Id(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
-        *self.ids.entry(node).or_insert_with(|| {
-            self.nodes.push(node);
-            next
-        })
+        if let Some(&id) = self.ids.get(&node) {
+            return id;
+        }
+        let id = Id(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        let after = |id: Id| self.reads.get(id.index()).copied().unwrap_or_default();
+        let reads = match node {
+            Node::Return(_) => 0,
+            Node::Load { offset, next } => half_word(offset) | after(next),
+            Node::And { next, .. } => after(next),
+            Node::Jump { yes, no, .. } => after(yes) | after(no),
+        };
+        self.nodes.push(node);
+        self.reads.push(reads);
+        self.ids.insert(node, id);
+        id
+    }
+
+    /// Whether the half word at this offset is loaded there or after it.
+    pub(super) fn reads(&self, id: Id, offset: u32) -> bool {
+        self.reads.get(id.index()).is_some_and(|reads| reads & half_word(offset) != 0)
     }
 
     /// The end with this value.
@@ -266,6 +285,11 @@ impl Graph {
         }
         ids.first().copied().flatten()
     }
+}
+
+/// The bit of a half word among the sixteen of `struct seccomp_data`.
+fn half_word(offset: u32) -> u16 {
+    1_u16.checked_shl(offset / 4).unwrap_or_default()
 }
 
 /// A quick hash for small keys that nobody chooses to collide: the worst a

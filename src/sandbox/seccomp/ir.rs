@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::FIRST_FOREIGN_CALL;
 use super::answer::{Answer, EACCES, ENOSYS, EPERM};
 use super::compile::NONCE_WORDS;
+use super::evaluate::MAX_INSTRUCTIONS;
 use super::meaning::{
     EXECVE, EXECVEAT, FIRST_NONCE_ARGUMENT, HAND_OVER, PROT, Rules, SETS_PROTECTION, WRITE_EXEC, Width,
 };
@@ -19,6 +20,9 @@ use crate::policy::model::{AllowRule, Condition, Exec, Otherwise, Test, Violatio
 /// The most conditions that all rules together may put on one call. Far above
 /// any real policy; it bounds the recursion of the passes that follow.
 const MAX_CONDITIONS: usize = 128;
+
+/// The most constants that one condition may list. No filter could hold more.
+const MAX_CONSTANTS: usize = MAX_INSTRUCTIONS;
 
 /// The most arguments a call has.
 const ARGUMENTS: u8 = 6;
@@ -209,6 +213,9 @@ fn test<'a>(rules: &Rules<'a>, nr: u32, condition: &'a Condition) -> Result<Argu
         Test::MaskedIn { mask, values } => (Some(*mask), values),
         Test::AnyBit(bits) => (Some(*bits), &[]),
     };
+    if values.len() > MAX_CONSTANTS {
+        return Err(refuse(nr, &format!("is tested with more than {MAX_CONSTANTS} constants")));
+    }
     if let Some(wide) = mask.iter().chain(values).find(|value| !fits(**value, width)) {
         // Cut to 32 bits it would match what the author did not write.
         return Err(refuse(nr, &format!("is tested with {wide:#x}, but '{}' has 32 bits", condition.arg)));
@@ -233,4 +240,114 @@ fn refuse(nr: u32, what: &str) -> Error {
     let known = usize::try_from(nr).ok().and_then(syscalls::Sysno::new);
     let name = known.map_or_else(|| format!("call {nr}"), |sysno| format!("'{}'", sysno.name()));
     Error::new(Kind::Policy, format!("the filter cannot be built: {name} {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::model::{OnViolation, Syscalls};
+
+    fn table(_: u32, name: &str) -> Option<(u8, Width)> {
+        match name {
+            "narrow" => Some((1, Width::Dword)),
+            "wide" => Some((2, Width::Qword)),
+            "beyond" => Some((6, Width::Qword)),
+            _ => None,
+        }
+    }
+
+    fn rule(calls: &[u32], when: When) -> AllowRule {
+        AllowRule { calls: calls.to_vec(), when, otherwise: Otherwise::Eperm, comment: String::new() }
+    }
+
+    fn condition(arg: &str, test: Test) -> Condition {
+        Condition { arg: arg.into(), test }
+    }
+
+    fn lowered(allow: Vec<AllowRule>, exec: Exec, check: impl FnOnce(Result<Ir<'_>>)) {
+        let violations = vec![ViolationRule { calls: vec![101], when: vec![], comment: String::new() }];
+        let on_violation = OnViolation::Kill;
+        let syscalls = Syscalls { on_violation, max_violations: 0, allow, violations };
+        check(lower(&Rules { syscalls: &syscalls, exec, wx: Wx::Deny, argument: &table }));
+    }
+
+    fn refused(allow: Vec<AllowRule>, expected: &str) {
+        lowered(allow, Exec::LaunchOnly, |ir| {
+            let error = ir.unwrap_err();
+            assert_eq!((error.kind(), error.message()), (Kind::Policy, expected));
+        });
+    }
+
+    fn tested(arg: &str, test: Test) -> Vec<AllowRule> {
+        vec![rule(&[0], When::All(vec![condition(arg, test)]))]
+    }
+
+    #[test]
+    fn condition_that_cannot_be_said_exactly_is_refused() {
+        let say = |what| format!("the filter cannot be built: 'read' {what}");
+        refused(tested("no_such", Test::AnyBit(1)), &say("has no argument 'no_such' that a filter can test"));
+        refused(tested("beyond", Test::AnyBit(1)), &say("has no argument 'beyond' that a filter can test"));
+        let wide = say("is tested with 0x100000001, but 'narrow' has 32 bits");
+        refused(tested("narrow", Test::In(vec![1, 0x1_0000_0001])), &wide);
+        refused(tested("narrow", Test::AnyBit(0x1_0000_0001)), &wide);
+        refused(tested("narrow", Test::MaskedIn { mask: 0x1_0000_0001, values: vec![1] }), &wide);
+        refused(tested("narrow", Test::MaskedIn { mask: 1, values: vec![0x1_0000_0001] }), &wide);
+        let many = (0..4097).collect();
+        refused(tested("wide", Test::In(many)), &say("is tested with more than 4096 constants"));
+        let conditions = vec![condition("wide", Test::AnyBit(1)); 129];
+        refused(vec![rule(&[0], When::None(conditions))], &say("has more than 128 conditions"));
+    }
+
+    #[test]
+    fn constant_that_fits_its_argument_is_taken() {
+        for value in [0, 1, 0xffff_ffff, u64::MAX, 0xffff_ffff_8000_0000] {
+            lowered(tested("narrow", Test::In(vec![value])), Exec::LaunchOnly, |ir| assert!(ir.is_ok()));
+        }
+        for value in [0x1_0000_0000, 0xffff_ffff_7fff_ffff, 1 << 63] {
+            lowered(tested("narrow", Test::In(vec![value])), Exec::LaunchOnly, |ir| assert!(ir.is_err()));
+            lowered(tested("wide", Test::In(vec![value])), Exec::LaunchOnly, |ir| assert!(ir.is_ok()));
+        }
+    }
+
+    #[test]
+    fn call_with_two_rules_is_refused_and_twice_in_one_is_not() {
+        refused(
+            vec![rule(&[0, 1], When::Always), rule(&[1], When::Always)],
+            "the filter cannot be built: 'write' stands in two allow rules",
+        );
+        lowered(vec![rule(&[0, 1, 1], When::Always)], Exec::LaunchOnly, |ir| assert!(ir.is_ok()));
+    }
+
+    #[test]
+    fn second_way_to_execute_is_refused_under_launch_only() {
+        refused(
+            vec![rule(&[0, EXECVEAT], When::Always)],
+            "the filter cannot be built: 'execveat' is allowed, and would start what exec: launch-only forbids",
+        );
+        lowered(vec![rule(&[0, EXECVEAT], When::Always)], Exec::Image, |ir| assert!(ir.is_ok()));
+    }
+
+    #[test]
+    fn foreign_number_is_refused() {
+        refused(
+            vec![rule(&[1 << 30], When::Always)],
+            "the filter cannot be built: call 1073741824 is not a number of the x86-64 table",
+        );
+    }
+
+    #[test]
+    fn outcome_of_plain_rules_has_no_clause() {
+        lowered(vec![rule(&[0, 9], When::Always)], Exec::LaunchOnly, |ir| {
+            let ir = ir.unwrap();
+            assert_eq!(ir[&0], Outcome { clauses: vec![], otherwise: Answer::Allow });
+            assert_eq!(ir[&101], Outcome { clauses: vec![], otherwise: Answer::Notify });
+            // mmap: W and X; execve: the nonce.
+            assert_eq!((ir[&9].clauses.len(), ir[&9].clauses[0].then), (1, Answer::Errno(EPERM)));
+            assert_eq!(
+                (ir[&EXECVE].clauses[0].tests.len(), ir[&EXECVE].otherwise),
+                (3, Answer::Errno(EACCES))
+            );
+            assert_eq!(ir.len(), 4);
+        });
+    }
 }

@@ -156,3 +156,75 @@ impl Backwards<'_> {
         self.code.len().checked_sub(1)?.checked_sub(self.at(id)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::seccomp::evaluate::{Call, check, run};
+    use crate::sandbox::seccomp::graph::Test;
+
+    fn call(nr: u32, first: u64) -> Call {
+        Call { arch: 0, nr, args: [first, 0, 0, 0, 0, 0] }
+    }
+
+    /// A number chooses one of many tests, whose common part is never near.
+    fn scattered(graph: &mut Graph, count: u32) -> Id {
+        let (a, b) = (graph.end(0xaaaa), graph.end(0xbbbb));
+        let common = graph.jump(Test::Equal, Constant::Value(1), a, b);
+        let common = graph.load(24, common);
+        let mut id = common;
+        for i in 0..count {
+            let (low, high) = (graph.end(i), graph.end(10_000 + i));
+            let inner = graph.jump(Test::Above, Constant::Value(7), high, low);
+            let inner = graph.jump(Test::Equal, Constant::Value(500), common, inner);
+            let loaded = graph.load(16, inner);
+            id = graph.jump(Test::Equal, Constant::Value(i), loaded, id);
+        }
+        graph.load(0, id)
+    }
+
+    #[test]
+    fn jump_too_far_for_eight_bits_arrives() {
+        let mut graph = Graph::default();
+        let root = scattered(&mut graph, 400);
+        let laid = lay_out(&graph, root).unwrap();
+        assert_eq!(check(&laid.code), Ok(()));
+        assert!(laid.code.iter().any(|i| i.code == JUMP), "nothing was far away");
+        for i in 0..400 {
+            assert_eq!(run(&laid.code, &call(i, 7)), Ok(i));
+            assert_eq!(run(&laid.code, &call(i, 8)), Ok(10_000 + i));
+            assert_eq!(run(&laid.code, &call(i, 500)), Ok(0xbbbb));
+        }
+        assert_eq!(run(&laid.code, &call(400, 7)), Ok(0xbbbb));
+    }
+
+    #[test]
+    fn program_too_long_for_the_kernel_is_refused() {
+        let mut graph = Graph::default();
+        let root = scattered(&mut graph, 1000);
+        let error = lay_out(&graph, root).unwrap_err();
+        assert!(error.message().ends_with("instructions, the kernel takes 4096"), "{error}");
+    }
+
+    #[test]
+    fn single_return_is_one_instruction() {
+        let mut graph = Graph::default();
+        let root = graph.end(5);
+        assert_eq!(lay_out(&graph, root).unwrap().code, [sock_filter { code: RETURN, jt: 0, jf: 0, k: 5 }]);
+    }
+
+    #[test]
+    fn nonce_positions_point_at_their_comparisons() {
+        let mut graph = Graph::default();
+        let (yes, no) = (graph.end(1), graph.end(2));
+        let second = graph.jump(Test::Equal, Constant::Nonce(1), yes, no);
+        let second = graph.load(24, second);
+        let first = graph.jump(Test::Equal, Constant::Nonce(0), second, no);
+        let root = graph.load(16, first);
+        let laid = lay_out(&graph, root).unwrap();
+        let mut positions = laid.nonce.clone();
+        positions.sort_unstable();
+        assert_eq!(positions, [(1, 0), (3, 1)]);
+        assert!(positions.iter().all(|(at, _)| laid.code[*at].code == Test::Equal.code()));
+    }
+}

@@ -10,7 +10,7 @@ use super::answer::{Answer, EACCES, ENOSYS, EPERM};
 use super::compile::NONCE_WORDS;
 use super::evaluate::Call;
 use super::question::{ARCH_X86_64, Input, Known, Question, Relation, Word};
-use crate::policy::model::{AllowRule, Condition, Exec, Otherwise, Syscalls, Test, When, Wx};
+use crate::policy::model::{AllowRule, Condition, Exec, Otherwise, Policy, Syscalls, Test, When, Wx};
 
 /// How much of an argument the kernel looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +49,14 @@ pub struct Rules<'a> {
     pub wx: Wx,
     /// Where an argument is.
     pub argument: &'a ArgumentTable<'a>,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules of a policy.
+    #[must_use]
+    pub fn of(policy: &'a Policy, argument: &'a ArgumentTable<'a>) -> Self {
+        Self { syscalls: &policy.syscalls, exec: policy.exec, wx: policy.wx, argument }
+    }
 }
 
 /// `execve` in the x86-64 table.

@@ -6,6 +6,10 @@
 //! the stricter answer (seccomp(2), "returns the value of highest
 //! precedence"), and on the answers being what the kernel documents.
 //!
+//! One exception is the kernel's: since 6.14 it runs no filter for `uretprobe`
+//! and `uprobe` (335 and 336, `seccomp_uprobe_exception` in kernel/seccomp.c).
+//! Called by hand they kill the process or fail.
+//!
 //! What a policy means for a call, first line that fits:
 //!
 //! 1. Not x86-64, or a number of 2^30 and above (the x32 table, -1): killed.
@@ -29,10 +33,10 @@
 //! be notified, nobody could answer yet, so they pass with the launch's nonce
 //! in arguments 3 to 5, which they do not have.
 //!
-//! Path: [`ir`] lowers the policy to clauses per call, [`graph`] turns them
-//! into decisions with seccompiler's code for each argument test, [`reduce`]
-//! drops what a path already knows, [`search`] finds the call number,
-//! [`layout`] makes instructions. None of them needs to be trusted: [`prove`]
+//! Path: `ir` lowers the policy to clauses per call, `graph` turns them
+//! into decisions with seccompiler's code for each argument test, `reduce`
+//! drops what a path already knows, `search` finds the call number,
+//! `layout` makes instructions. None of them needs to be trusted: [`prove`]
 //! compares the instructions with the policy.
 
 mod answer;

@@ -45,9 +45,11 @@ use super::meaning::{Rules, meaning};
 use super::question::{ARCH_X86_64, Input, Question, Relation, WORDS, Word};
 use super::solve::{Facts, TooHard};
 
-/// The most runs of one proof. A policy like the shipped ones needs some
-/// hundreds; beyond this the proof gives up rather than run for ever.
-const MAX_RUNS: usize = 4_000_000;
+/// The most questions of one proof, some minutes of work. A policy like the
+/// shipped ones needs 40,000; one with many 64-bit constants on several
+/// arguments of one call multiplies, and the proof gives up rather than run
+/// for ever.
+const MAX_QUESTIONS: usize = 50_000_000;
 
 /// What a proof went through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +190,7 @@ fn explore(
     let mut runs = 0;
     loop {
         runs += 1;
-        if runs > MAX_RUNS {
+        if explorer.questions > MAX_QUESTIONS {
             return Err(Refuted::TooHard);
         }
         explorer.restart();

@@ -17,8 +17,19 @@ use super::search::Segments;
 struct Known {
     /// What the accumulator holds: a half word and the bits kept of it.
     loaded: Option<(u32, u32)>,
-    /// The last half word found equal to a value.
+    /// The last half word found equal to a value, while it may be asked about
+    /// again: the next 64-bit constant begins with the same upper half.
     equal: Option<(u32, u32)>,
+}
+
+impl Known {
+    /// After a whole half word was found equal to `k`.
+    fn found(self, k: u32) -> Self {
+        match self.loaded {
+            Some((offset, u32::MAX)) => Self { equal: Some((offset, k)), ..self },
+            _ => self,
+        }
+    }
 }
 
 /// The most exceptions of an argument that are tested one after another. The
@@ -42,6 +53,9 @@ impl Reduce {
         if let Node::Return(_) = graph.node(id) {
             return id;
         }
+        // Forgetting what is of no use makes more visits the same.
+        let equal = known.equal.filter(|(offset, _)| graph.reads(id, *offset));
+        let known = Known { equal, ..known };
         if let Some(&done) = self.done.get(&(id, known)) {
             return done;
         }
@@ -82,11 +96,7 @@ impl Reduce {
         let mut segments = Segments::default();
         segments.push(0, otherwise, 0);
         for (k, yes) in arms {
-            let equal = match known.loaded {
-                Some((offset, u32::MAX)) => Some((offset, k)),
-                _ => known.equal,
-            };
-            let yes = self.visit(graph, yes, Known { equal, ..known });
+            let yes = self.visit(graph, yes, known.found(k));
             segments.push(k, yes, 0);
             if let Some(after) = k.checked_add(1) {
                 segments.push(after, otherwise, 0);

@@ -90,9 +90,8 @@ fn solve(facts: &[(Question, bool)], bits: u32) -> Result<Option<u64>, TooHard> 
         }
         prefixes = next;
     }
-    // What is still open was equal, or without a bit, to the end.
-    let agrees = |value: u64| facts.iter().all(|(question, answer)| question.answer(value, &[]) == *answer);
-    Ok(prefixes.into_values().find(|value| agrees(*value)))
+    // Below the last bit nothing is left, so nothing is open any more.
+    Ok(None)
 }
 
 /// The facts left open after one more bit; `None` when one of them failed.
@@ -101,14 +100,19 @@ fn still_open(facts: &[(Question, bool)], open: &[usize], bit: u32, one: bool) -
     for &index in open {
         let (question, answer) = facts.get(index)?;
         let seen = one && question.mask >> bit & 1 == 1;
-        let settled = match question.relation {
-            Relation::AnyBit => seen.then_some(true),
-            Relation::Equal(k) => (seen != (k >> bit & 1 == 1)).then_some(false),
+        // What the bits below can still show, with the value to compare with.
+        let below = (1_u64 << bit) - 1;
+        let (settled, at_the_end, k) = match question.relation {
+            Relation::AnyBit => (seen.then_some(true), false, 0),
+            Relation::Equal(k) => ((seen != (k >> bit & 1 == 1)).then_some(false), true, k),
             // The first bit that differs decides the order.
-            Relation::AtLeast(k) | Relation::Above(k) => (seen != (k >> bit & 1 == 1)).then_some(seen),
+            Relation::AtLeast(k) => ((seen != (k >> bit & 1 == 1)).then_some(seen), true, k),
+            Relation::Above(k) => ((seen != (k >> bit & 1 == 1)).then_some(seen), false, k),
             // Never a fact about a word: see the explorer.
-            Relation::Nonce(_) => Some(false),
+            Relation::Nonce(_) => (Some(false), false, 0),
         };
+        let decided = (question.mask | k) & below == 0;
+        let settled = settled.or(decided.then_some(at_the_end));
         match settled {
             Some(settled) if settled == *answer => {}
             Some(_) => return None,
