@@ -95,6 +95,10 @@ pub struct Compiled {
     pub leaf: Option<Leaf>,
     /// Which cgroup version.
     pub cgroup: Option<cgroup::Version>,
+    /// Lines that the payload's `/proc/<pid>/cgroup` must have.
+    pub cgroup_lines: Vec<String>,
+    /// Where leaves are made, to be swept of orphans.
+    pub world: Option<World>,
     /// Mounts that must be seen.
     pub expected_mounts: Vec<ExpectedMount>,
     /// Layers that may be missing.
@@ -232,8 +236,10 @@ pub fn compile(request: Request) -> Result<Compiled> {
         expected_mounts: prepared.expected,
         image,
         streams,
-        leaf,
         cgroup: world.as_ref().map(World::version),
+        cgroup_lines: leaf.as_ref().map(Leaf::expected_lines).unwrap_or_default(),
+        world,
+        leaf,
         degrade,
         missing,
         notes,

@@ -144,10 +144,7 @@ pub fn restrict(steps: Steps) -> Result<i32, Failed> {
         })?;
     }
     steps.call(Step::LandlockEnforce, || sys_landlock::restrict_self(ruleset.as_fd(), plan.flags))?;
-    Ok(match open_outside(steps) {
-        Ok(()) => 0,
-        Err(e) => e as i32,
-    })
+    Ok(steps.fact(Step::LandlockTrial, || open_outside(steps)))
 }
 
 /// What the trial must answer.

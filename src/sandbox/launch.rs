@@ -343,7 +343,7 @@ impl Underway<'_> {
         }
         let expected = ExpectedPlace {
             mounts: &mounts,
-            leaf: self.compiled.leaf.as_ref(),
+            cgroup: &self.compiled.cgroup_lines,
             inner: stripped.inner_errno == 0,
         };
         self.facts.place = posture::look_at_place(init.pid, payload.pid, &expected, &mut self.differences)

@@ -88,8 +88,8 @@ impl Meter {
         let Meter::Watch { tmpfs, before_ns, memory_peak, processes_peak, cpu_ns, .. } = self else {
             return 0;
         };
-        let memory = pids.iter().map(|pid| resident(*pid)).sum::<u64>()
-            + tmpfs.iter().map(|file| used_bytes(file)).sum::<u64>();
+        let memory =
+            pids.iter().map(|pid| resident(*pid)).sum::<u64>() + tmpfs.iter().map(used_bytes).sum::<u64>();
         let now: u64 = pids.iter().map(|pid| cpu_of(*pid)).sum();
         *memory_peak = (*memory_peak).max(memory);
         *processes_peak = (*processes_peak).max(pids.iter().map(|pid| threads_of(*pid)).sum());

@@ -226,7 +226,7 @@ fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String,
         }),
         Layer::Cgroup => json!({
             "version": compiled.cgroup.map(super::cgroup::Version::name),
-            "paths": compiled.leaf.as_ref().map(super::cgroup::Leaf::expected_lines),
+            "paths": compiled.cgroup_lines,
         }),
         Layer::Rlimits => {
             json!({ "core": stripped.map(|s| s.core_limit), "checked": compiled.plan.rlimits.len() })

@@ -162,7 +162,7 @@ pub fn share<T: Sync>(
         cgroup,
         ..CloneArgs::default()
     };
-    let answer: isize;
+    let answer: i64;
     // SAFETY: the child starts with its stack pointer at `top`, 64-byte aligned, calls `begin` with the
     // pointer to its Start, and never comes back; it touches no other part of this frame. In the parent
     // this is one plain system call that clobbers rcx and r11.
@@ -176,7 +176,7 @@ pub fn share<T: Sync>(
             "call r13",
             "ud2",
             "2:",
-            inlateout("rax") libc::SYS_clone3 as isize => answer,
+            inlateout("rax") libc::SYS_clone3 => answer,
             in("rdi") &raw const args,
             in("rsi") size_of::<CloneArgs>(),
             in("r12") start,

@@ -164,7 +164,7 @@ impl World {
     /// Removes empty leaves whose supervisor is dead. Answers how many went.
     pub fn sweep(&self) -> usize {
         match &self.0 {
-            Kind::V1(h) => h.places().map(|p| dir::sweep(p)).sum(),
+            Kind::V1(h) => h.places().map(dir::sweep).sum(),
             Kind::V2(p) => dir::sweep(p.place()),
         }
     }
