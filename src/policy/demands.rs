@@ -374,3 +374,6 @@ fn not_one_of(when: &When, arg: &str, never: &[u64]) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
