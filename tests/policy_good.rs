@@ -23,3 +23,19 @@ fn good_policies_are_accepted_and_read_back_as_themselves() {
     }
     assert!(count >= 10, "only {count} good policies were found");
 }
+
+/// The example in the README is a policy, and a reader may copy it.
+#[test]
+fn policy_in_the_readme_is_good() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/README.md")).unwrap();
+    let (_, rest) = readme.split_once("```json\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    match stockade::policy::parse("README.md", example.as_bytes()) {
+        Ok(policy) => assert_eq!(policy.limits.memory, 1 << 30),
+        Err(findings) => panic!("{findings}"),
+    }
+    for name in stockade::policy::builtin_names() {
+        assert!(readme.contains(&format!("| `{name}` |")), "{name} is not in the table");
+    }
+}
