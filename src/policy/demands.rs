@@ -6,7 +6,7 @@
 
 use syscalls::Sysno as Call;
 
-use super::model::{Condition, Test, ViolationRule, When, Wx};
+use super::model::{Condition, Exec, Test, ViolationRule, When, Wx};
 
 /// What must be true of a rule that allows a call.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ const SELF_ONLY: Demand = Demand::OneOf {
 };
 
 /// All that is demanded of a call.
-pub(super) fn demands(call: u32, wx: Wx) -> Vec<Reason> {
+pub(super) fn demands(call: u32, exec: Exec, wx: Wx) -> Vec<Reason> {
     // The calls that the crate does not know are too new to be asked about.
     let Some(call) = usize::try_from(call).ok().and_then(Call::new) else { return Vec::new() };
     if let Some(why) = never(call) {
@@ -70,6 +70,9 @@ pub(super) fn demands(call: u32, wx: Wx) -> Vec<Reason> {
     let mut reasons = sometimes(call);
     if wx == Wx::Deny {
         reasons.extend(writable_and_executable(call));
+    }
+    if exec == Exec::Image && call == Call::memfd_create {
+        reasons.push(not_executable());
     }
     reasons
 }
@@ -240,6 +243,19 @@ fn pairs() -> Vec<Reason> {
             why: "one end of a datagram pair can send to any socket file",
         },
     ]
+}
+
+/// Where programs may be run, a file without a name must not become one.
+fn not_executable() -> Reason {
+    Reason {
+        demand: Demand::OneOf {
+            arg: "flags",
+            mask: 0x8,
+            values: &[0x8],
+            written: "\"if\": [{ \"arg\": \"flags\", \"masked\": \"MFD_NOEXEC_SEAL\", \"eq\": \"MFD_NOEXEC_SEAL\" }]",
+        },
+        why: "a program written to it can be executed through /proc, one that no image holds",
+    }
 }
 
 /// Ways around `"wx": "deny"`, which only looks at `mmap` and `mprotect`.

@@ -3,7 +3,9 @@ use super::*;
 
 /// Every call with what is demanded of it.
 fn all(wx: Wx) -> Vec<(&'static str, Reason)> {
-    names::all().flat_map(|(name, number)| demands(number, wx).into_iter().map(move |r| (name, r))).collect()
+    names::all()
+        .flat_map(|(name, number)| demands(number, Exec::LaunchOnly, wx).into_iter().map(move |r| (name, r)))
+        .collect()
 }
 
 /// The messages of a policy like `base`, with one more rule that allows the
@@ -90,7 +92,7 @@ fn violation_of_base_is_never_allowed_or_named_here() {
     for rule in base["syscalls"]["violations"].as_array().unwrap().iter().filter(|r| r["if"].is_null()) {
         for call in rule["calls"].as_array().unwrap() {
             let call = call.as_str().unwrap();
-            if demands(names::number(call).unwrap(), Wx::Deny).is_empty() {
+            if demands(names::number(call).unwrap(), Exec::Image, Wx::Deny).is_empty() {
                 allowed.push(call.to_owned());
             }
         }
@@ -152,7 +154,7 @@ fn violation_that_refuses_the_value_meets_the_demand() {
         when: vec![Condition { arg: "request".into(), test: Test::In(vec![0x5412, 0x541c]) }],
         comment: String::new(),
     };
-    let demand = demands(16, Wx::Deny)[0].demand;
+    let demand = demands(16, Exec::LaunchOnly, Wx::Deny)[0].demand;
     assert!(demand.holds(16, &When::Always, std::slice::from_ref(&terminal)));
     assert!(!demand.holds(16, &When::Always, &[]));
     // Two conditions hold together less often than one.
@@ -180,8 +182,26 @@ fn bits_are_clear_only_if_the_conditions_say_so() {
         (When::All(condition(Test::AnyBit(0x100))), false),
         (When::All(vec![Condition { arg: "tls".into(), test: Test::In(vec![0]) }]), false),
     ];
-    let demand = demands(56, Wx::Deny)[0].demand;
+    let demand = demands(56, Exec::LaunchOnly, Wx::Deny)[0].demand;
     for (when, holds) in cases {
         assert_eq!(demand.holds(56, &when, &[]), holds, "{when:?}");
     }
+}
+
+#[test]
+fn nameless_file_may_be_a_program_only_where_none_can_be_run() {
+    let sealed = r#"{"calls": ["memfd_create"], "if": [{"arg": "flags", "masked": "MFD_NOEXEC_SEAL", "eq": 8}],
+                     "comment": "x"}"#;
+    let number = names::number("memfd_create").unwrap();
+    let rule: serde_json::Value = serde_json::from_str(sealed).unwrap();
+    assert_eq!(messages("memfd_create", &rule.to_string(), "allow"), [""; 0]);
+    let demanded = demands(number, Exec::Image, Wx::Allow);
+    let [reason] = demanded.as_slice() else { panic!("{} demands", demanded.len()) };
+    let when = |test| When::All(vec![Condition { arg: "flags".into(), test }]);
+    assert!(reason.demand.holds(number, &when(Test::MaskedIn { mask: 8, values: vec![8] }), &[]));
+    assert!(reason.demand.holds(number, &when(Test::In(vec![8, 9])), &[]));
+    assert!(!reason.demand.holds(number, &when(Test::In(vec![8, 1])), &[]));
+    assert!(!reason.demand.holds(number, &when(Test::AnyBit(8 | 1)), &[]));
+    assert!(!reason.demand.holds(number, &When::Always, &[]));
+    assert!(demands(number, Exec::LaunchOnly, Wx::Allow).is_empty());
 }
