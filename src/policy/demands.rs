@@ -4,9 +4,9 @@
 //! that would undo the box, or a flag of one, with the reason that a finding
 //! gives. Everything else is the author's choice.
 
-use syscalls::Sysno;
+use syscalls::Sysno as Call;
 
-use super::model::{Condition, Test, ViolationRule, When, Wx};
+use super::model::{Condition, Exec, Test, ViolationRule, When, Wx};
 
 /// What must be true of a rule that allows a call.
 #[derive(Debug, Clone, Copy)]
@@ -61,9 +61,9 @@ const SELF_ONLY: Demand = Demand::OneOf {
 };
 
 /// All that is demanded of a call.
-pub(super) fn demands(call: u32, wx: Wx) -> Vec<Reason> {
+pub(super) fn demands(call: u32, exec: Exec, wx: Wx) -> Vec<Reason> {
     // The calls that the crate does not know are too new to be asked about.
-    let Some(call) = usize::try_from(call).ok().and_then(Sysno::new) else { return Vec::new() };
+    let Some(call) = usize::try_from(call).ok().and_then(Call::new) else { return Vec::new() };
     if let Some(why) = never(call) {
         return vec![Reason { demand: Demand::Never, why }];
     }
@@ -71,83 +71,89 @@ pub(super) fn demands(call: u32, wx: Wx) -> Vec<Reason> {
     if wx == Wx::Deny {
         reasons.extend(writable_and_executable(call));
     }
+    if exec == Exec::Image && call == Call::memfd_create {
+        reasons.push(not_executable());
+    }
     reasons
 }
 
 /// Calls that no rule may allow.
-fn never(call: Sysno) -> Option<&'static str> {
+fn never(call: Call) -> Option<&'static str> {
     Some(match call {
-        Sysno::clone3 => {
+        Call::clone3 => {
             "its flags are behind a pointer, where a filter cannot see namespaces; left out, it answers ENOSYS and \
              libraries use `clone`"
         }
-        Sysno::openat2 => {
+        Call::openat2 => {
             "its mode is behind a pointer, where a filter cannot see set-id bits; left out, it answers ENOSYS and \
              programs use `openat`"
         }
-        Sysno::execveat => {
+        Call::execveat => {
             "it runs a program from a descriptor, one that no image holds; left out, programs use `execve`"
         }
-        Sysno::io_uring_setup | Sysno::io_uring_enter | Sysno::io_uring_register => {
+        Call::io_uring_setup | Call::io_uring_enter | Call::io_uring_register => {
             "what is queued there is done without any look at this policy's rules"
         }
-        Sysno::ptrace
-        | Sysno::process_vm_readv
-        | Sysno::process_vm_writev
-        | Sysno::pidfd_getfd
-        | Sysno::kcmp
-        | Sysno::process_madvise => "it reaches into other processes",
-        Sysno::seccomp => {
+        Call::ptrace
+        | Call::process_vm_readv
+        | Call::process_vm_writev
+        | Call::pidfd_getfd
+        | Call::kcmp
+        | Call::process_madvise => "it reaches into other processes",
+        Call::seccomp => {
             "a filter of the payload's own could answer before the supervisor hears of a violation"
         }
-        Sysno::mount
-        | Sysno::umount2
-        | Sysno::pivot_root
-        | Sysno::chroot
-        | Sysno::open_tree
-        | Sysno::open_tree_attr
-        | Sysno::move_mount
-        | Sysno::fsopen
-        | Sysno::fsconfig
-        | Sysno::fsmount
-        | Sysno::fspick
-        | Sysno::mount_setattr
-        | Sysno::open_by_handle_at => {
+        Call::mount
+        | Call::umount2
+        | Call::pivot_root
+        | Call::chroot
+        | Call::open_tree
+        | Call::open_tree_attr
+        | Call::move_mount
+        | Call::fsopen
+        | Call::fsconfig
+        | Call::fsmount
+        | Call::fspick
+        | Call::mount_setattr
+        | Call::open_by_handle_at => {
             "it changes what can be seen, or goes around it; `paths` says what can be seen"
         }
-        Sysno::unshare | Sysno::setns => {
-            "it enters other namespaces, in which a process has every capability"
-        }
-        Sysno::keyctl | Sysno::add_key | Sysno::request_key => {
-            "keys belong to the host's user, not to the box"
-        }
-        Sysno::bpf | Sysno::perf_event_open | Sysno::userfaultfd => {
+        Call::unshare | Call::setns => "it enters other namespaces, in which a process has every capability",
+        Call::keyctl | Call::add_key | Call::request_key => "keys belong to the host's user, not to the box",
+        Call::bpf | Call::perf_event_open | Call::userfaultfd => {
             "it is a large part of the kernel that no payload needs"
         }
-        Sysno::init_module
-        | Sysno::finit_module
-        | Sysno::delete_module
-        | Sysno::kexec_load
-        | Sysno::kexec_file_load
-        | Sysno::reboot
-        | Sysno::swapon
-        | Sysno::swapoff
-        | Sysno::acct
-        | Sysno::settimeofday
-        | Sysno::clock_settime
-        | Sysno::adjtimex
-        | Sysno::clock_adjtime
-        | Sysno::iopl
-        | Sysno::ioperm => "it acts on the host",
+        call if acts_on_the_host(call) => "it acts on the host",
         _ => return None,
     })
 }
 
+fn acts_on_the_host(call: Call) -> bool {
+    matches!(
+        call,
+        Call::init_module
+            | Call::finit_module
+            | Call::delete_module
+            | Call::kexec_load
+            | Call::kexec_file_load
+            | Call::reboot
+            | Call::swapon
+            | Call::swapoff
+            | Call::acct
+            | Call::settimeofday
+            | Call::clock_settime
+            | Call::adjtimex
+            | Call::clock_adjtime
+            | Call::iopl
+            | Call::ioperm
+    )
+}
+
 /// Calls that need a condition.
-fn sometimes(call: Sysno) -> Vec<Reason> {
+fn sometimes(call: Call) -> Vec<Reason> {
     let one = |demand, why| vec![Reason { demand, why }];
     match call {
-        Sysno::clone => one(
+        Call::clone => one(
             Demand::Clear {
                 arg: "flags",
                 bits: CLONE_FLAGS,
@@ -157,18 +163,18 @@ fn sometimes(call: Sysno) -> Vec<Reason> {
             "in a new user namespace a process has every capability, and a child made with CLONE_PARENT would be \
              taken for the payload",
         ),
-        Sysno::open
-        | Sysno::openat
-        | Sysno::creat
-        | Sysno::chmod
-        | Sysno::fchmod
-        | Sysno::fchmodat
-        | Sysno::fchmodat2
-        | Sysno::mknod
-        | Sysno::mknodat => {
+        Call::open
+        | Call::openat
+        | Call::creat
+        | Call::chmod
+        | Call::fchmod
+        | Call::fchmodat
+        | Call::fchmodat2
+        | Call::mknod
+        | Call::mknodat => {
             one(SET_ID, "a set-id file left in a writable directory runs as its owner outside")
         }
-        Sysno::ioctl => one(
+        Call::ioctl => one(
             Demand::NotOneOf {
                 arg: "request",
                 values: &[0x5412, 0x541c],
@@ -176,7 +182,7 @@ fn sometimes(call: Sysno) -> Vec<Reason> {
             },
             "TIOCSTI and TIOCLINUX type into the caller's terminal",
         ),
-        Sysno::prctl => one(
+        Call::prctl => one(
             Demand::NotOneOf {
                 arg: "option",
                 values: &[22],
@@ -184,20 +190,12 @@ fn sometimes(call: Sysno) -> Vec<Reason> {
             },
             "with PR_SET_SECCOMP a filter of the payload's own could answer before the supervisor hears of a violation",
         ),
-        Sysno::socket => one(
-            Demand::OneOf {
-                arg: "domain",
-                mask: u64::MAX,
-                values: &[1, 2, 10],
-                written: "\"if\": [{ \"arg\": \"domain\", \"in\": [\"AF_UNIX\", \"AF_INET\", \"AF_INET6\"] }], or fewer",
-            },
-            "other families reach the host or rarely used parts of the kernel: no namespace holds AF_VSOCK or AF_ALG",
-        ),
-        Sysno::socketpair => pairs(),
-        Sysno::prlimit64 => {
+        Call::socket => families(),
+        Call::socketpair => pairs(),
+        Call::prlimit64 => {
             one(SELF_ONLY, "with another process id it sets the limits of the box's own first process")
         }
-        Sysno::personality => one(
+        Call::personality => one(
             Demand::OneOf {
                 arg: "persona",
                 mask: u64::MAX,
@@ -208,6 +206,19 @@ fn sometimes(call: Sysno) -> Vec<Reason> {
         ),
         _ => Vec::new(),
     }
+}
+
+/// Network namespaces do not hold every family.
+fn families() -> Vec<Reason> {
+    vec![Reason {
+        demand: Demand::OneOf {
+            arg: "domain",
+            mask: u64::MAX,
+            values: &[1, 2, 10],
+            written: "\"if\": [{ \"arg\": \"domain\", \"in\": [\"AF_UNIX\", \"AF_INET\", \"AF_INET6\"] }], or fewer",
+        },
+        why: "other families reach the host or rarely used parts of the kernel: no namespace holds AF_VSOCK or AF_ALG",
+    }]
 }
 
 /// A datagram socket of a pair can still send to any socket file it can see.
@@ -234,15 +245,28 @@ fn pairs() -> Vec<Reason> {
     ]
 }
 
+/// Where programs may be run, a file without a name must not become one.
+fn not_executable() -> Reason {
+    Reason {
+        demand: Demand::OneOf {
+            arg: "flags",
+            mask: 0x8,
+            values: &[0x8],
+            written: "\"if\": [{ \"arg\": \"flags\", \"masked\": \"MFD_NOEXEC_SEAL\", \"eq\": \"MFD_NOEXEC_SEAL\" }]",
+        },
+        why: "a program written to it can be executed through /proc, one that no image holds",
+    }
+}
+
 /// Ways around `"wx": "deny"`, which only looks at `mmap` and `mprotect`.
-fn writable_and_executable(call: Sysno) -> Vec<Reason> {
+fn writable_and_executable(call: Call) -> Vec<Reason> {
     let one = |demand, why| vec![Reason { demand, why }];
     match call {
-        Sysno::pkey_mprotect => one(Demand::Never, "it makes writable memory executable, which `wx` denies"),
-        Sysno::memfd_create | Sysno::memfd_secret => {
+        Call::pkey_mprotect => one(Demand::Never, "it makes writable memory executable, which `wx` denies"),
+        Call::memfd_create | Call::memfd_secret => {
             one(Demand::Never, "what is written to it can be mapped executable, which `wx` denies")
         }
-        Sysno::shmat => one(
+        Call::shmat => one(
             Demand::Clear {
                 arg: "shmflg",
                 bits: 0o100_000,
@@ -374,3 +398,6 @@ fn not_one_of(when: &When, arg: &str, never: &[u64]) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

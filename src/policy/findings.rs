@@ -141,7 +141,9 @@ impl Findings {
         let empty = "";
         push(out, format_args!("{empty:gutter$}{frame}-->{off} {}:{}:{}\n", source.name, at.line, at.column));
         push(out, format_args!("{empty:gutter$} {frame}|{off}\n"));
-        push(out, format_args!("{frame}{:>gutter$} |{off} {}\n", at.line, excerpt.line.trim_end()));
+        let line = excerpt.line.trim_end();
+        let space = if line.is_empty() { "" } else { " " };
+        push(out, format_args!("{frame}{:>gutter$} |{off}{space}{line}\n", at.line));
         let carets = "^".repeat(excerpt.carets);
         let indent = excerpt.indent;
         push(out, format_args!("{empty:gutter$} {frame}|{off} {empty:indent$}{error}{carets}{off}\n"));

@@ -134,6 +134,7 @@ fn explain(words: &str, rest: &str, before: &str) -> (String, Option<&'static st
             }
             'x' | 'X' if before.ends_with('0') => Some("write hexadecimal as a string: `\"0xf\"`"),
             'T' | 'F' => Some("write `true` or `false`"),
+            '}' | ']' if words == "trailing comma" => Some("leave the comma out"),
             c if words == "key must be a string" && c.is_alphabetic() => {
                 Some("put the field name in double quotes")
             }

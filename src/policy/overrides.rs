@@ -83,7 +83,7 @@ impl Policy {
 
     fn resize_tmp(&mut self, bytes: u64) -> Result<()> {
         judge(bytes, &bounds::TMPFS_SIZE, "tmp")?;
-        if bytes % bounds::PAGE != 0 {
+        if !bytes.is_multiple_of(bounds::PAGE) {
             let up = bounds::TMPFS_SIZE.show(bytes.next_multiple_of(bounds::PAGE));
             let message = format!("--tmp: {} is not a whole number of pages", bounds::TMPFS_SIZE.show(bytes));
             return Err(

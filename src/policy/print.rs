@@ -114,7 +114,8 @@ fn list<T>(out: &mut String, elements: impl IntoIterator<Item = T>, write: impl 
     out.push(']');
 }
 
-/// A JSON string; only what must be escaped is.
+/// A JSON string; only what must be escaped is, and the way RFC 8785 (the
+/// JSON canonicalization scheme) and serde_json do it.
 fn text(out: &mut String, text: &str) {
     out.push('"');
     let mut plain = 0;
@@ -130,6 +131,8 @@ fn text(out: &mut String, text: &str) {
             b'\n' => out.push_str("\\n"),
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
+            8 => out.push_str("\\b"),
+            12 => out.push_str("\\f"),
             control => formatted(out, format_args!("\\u{control:04x}")),
         }
     }

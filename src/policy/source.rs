@@ -159,6 +159,9 @@ pub(crate) fn clean(name: &str) -> String {
 /// no more than 60 characters of it.
 pub(crate) fn quote(text: &str) -> String {
     const MOST: usize = 60;
+    if text.is_empty() {
+        return "the empty string".to_owned();
+    }
     let mut quoted = String::from("`");
     for (i, c) in text.chars().enumerate() {
         if i == MOST {

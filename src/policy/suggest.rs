@@ -5,16 +5,21 @@
 const LONGEST: usize = 48;
 
 /// The candidate nearest to `word`, if one is near enough to be a slip of the
-/// pen: the same but for case, or at most a third of the letters wrong.
+/// pen: the same but for case, at most a third of the letters wrong, or only
+/// the beginning written.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted: Vec<char> = word.chars().take(LONGEST + 1).collect();
     if wanted.is_empty() || wanted.len() > LONGEST {
         return None;
     }
     let mut best: Option<(usize, &str)> = None;
+    let mut beginning = None;
     for candidate in candidates {
         if candidate.eq_ignore_ascii_case(word) {
             return Some(candidate);
+        }
+        if word.len() >= 3 && candidate.starts_with(word) && beginning.is_none() {
+            beginning = Some(candidate);
         }
         let known: Vec<char> = candidate.chars().collect();
         let allowed = (wanted.len().max(known.len()) / 3).max(1);
@@ -27,7 +32,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
             best = Some((distance, candidate));
         }
     }
-    best.map(|(_, word)| word)
+    best.map(|(_, word)| word).or(beginning)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours (optimal
@@ -76,6 +81,7 @@ mod tests {
         assert_eq!(nearest("opanat", calls), Some("openat"));
         assert_eq!(nearest("READ", calls), Some("read"));
         assert_eq!(nearest("fctnl", calls), Some("fcntl"));
+        assert_eq!(nearest("mem", ["cpu_time", "memory"]), Some("memory"));
     }
 
     #[test]

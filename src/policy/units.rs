@@ -187,7 +187,7 @@ impl Quantity {
             let scale = 10_u128.pow(places);
             let digits: u128 = fraction.parse().map_err(|_| inexact())?;
             let scaled = digits * u128::from(worth);
-            if scaled % scale != 0 {
+            if !scaled.is_multiple_of(scale) {
                 return Err(inexact());
             }
             part = u64::try_from(scaled / scale).map_err(|_| too_large())?;
@@ -259,7 +259,7 @@ impl Quantity {
         if value == 0 {
             return format!("0{}", self.zero);
         }
-        let unit = self.units.iter().rev().find(|(_, worth)| value % worth == 0);
+        let unit = self.units.iter().rev().find(|(_, worth)| value.is_multiple_of(*worth));
         unit.map_or_else(|| value.to_string(), |(name, worth)| format!("{}{name}", value / worth))
     }
 }

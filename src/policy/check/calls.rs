@@ -38,11 +38,12 @@ pub(super) fn check(
     both(raw_violations, &allowed, collector);
     launcher(document, raw_allow, &allowed, &refused, collector);
     programs(document, &allowed, &refused, collector);
-    if let Some(wx) = document.wx.good() {
-        let known: Vec<ViolationRule> = raw_violations.iter().filter_map(violation_rule).collect();
-        for rule in raw_allow {
-            judge(rule, *wx, &known, collector);
-        }
+    // What is not known demands least, so that nothing is said in vain.
+    let exec = document.exec.good().copied().unwrap_or(Exec::LaunchOnly);
+    let wx = document.wx.good().copied().unwrap_or(Wx::Allow);
+    let known: Vec<ViolationRule> = raw_violations.iter().filter_map(violation_rule).collect();
+    for rule in raw_allow {
+        judge(rule, (exec, wx), &known, collector);
     }
     (allow, violations)
 }
@@ -167,9 +168,9 @@ fn programs(document: &Document, allowed: &Places, refused: &Places, collector: 
 }
 
 /// What is demanded of the calls of a rule.
-fn judge(rule: &RawAllow, wx: Wx, violations: &[ViolationRule], collector: &mut Collector) {
+fn judge(rule: &RawAllow, (exec, wx): (Exec, Wx), violations: &[ViolationRule], collector: &mut Collector) {
     for call in &rule.calls {
-        for reason in demands(call.value, wx) {
+        for reason in demands(call.value, exec, wx) {
             let name = names::shown(call.value);
             if let Demand::Never = reason.demand {
                 let finding = Finding::at(call.span, format!("`{name}` cannot be allowed"));

@@ -108,9 +108,11 @@ fn words(document: &Document, collector: &mut Collector) {
 fn program(document: &Document, first: &Spanned<Word>, collector: &mut Collector) {
     let finding = match &first.value {
         Word::Payload => match document.payload.spanned() {
-            Some(payload) if !payload.value.executable => Finding::at(first.span, "the payload is not executable")
-                .note(payload.span, "the payload is here")
-                .help("leave out `\"executable\": false`, or start the command with the program that reads it"),
+            Some(payload) if !payload.value.executable => {
+                Finding::at(payload.span, "the payload is not executable, but the command starts with it")
+                    .note(first.span, "the command is here")
+                    .help("leave out `\"executable\": false`, or start the command with the program that reads it")
+            }
             _ => return,
         },
         Word::Args | Word::Given => Finding::at(first.span, "the first word of `command` must be a program")

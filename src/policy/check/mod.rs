@@ -70,32 +70,33 @@ pub(super) fn check(document: &Document, collector: &mut Collector) -> Option<Ch
 /// [`command::check`]'s.
 fn missing(document: &Document, collector: &mut Collector) {
     let d = document;
-    let mut names: Vec<&str> = [
-        ("version", d.version.is_absent()),
-        ("name", d.name.is_absent()),
-        ("comment", d.comment.is_absent()),
-        ("user.uid", d.uid.is_absent()),
-        ("user.gid", d.gid.is_absent()),
-        ("hostname", d.hostname.is_absent()),
-        ("cwd", d.cwd.is_absent()),
-        ("paths", d.paths.is_absent()),
-        ("network", d.network.is_absent()),
-        ("landlock", d.min_abi.is_absent()),
-        ("exec", d.exec.is_absent()),
-        ("wx", d.wx.is_absent()),
-        ("syscalls.on_violation", d.on_violation.is_absent()),
-        ("syscalls.max_violations", d.max_violations.is_absent()),
-        ("syscalls.allow", d.allow.is_absent()),
-    ]
-    .into_iter()
-    .filter(|(_, absent)| *absent)
-    .map(|(name, _)| name)
-    .collect();
-    let limits: Vec<String> = if d.limits_bad { Vec::new() } else { d.limits.missing() }
-        .into_iter()
-        .map(|name| format!("limits.{name}"))
-        .collect();
-    names.extend(limits.iter().map(String::as_str));
+    let mut names: Vec<&str> = Vec::new();
+    let mut note = |absent: bool, name: &'static str| {
+        if absent {
+            names.push(name);
+        }
+    };
+    note(d.version.is_absent(), "version");
+    note(d.name.is_absent(), "name");
+    note(d.comment.is_absent(), "comment");
+    let user = [(d.uid.is_absent(), "user.uid"), (d.gid.is_absent(), "user.gid")];
+    group(&user, "user", &mut note);
+    note(d.hostname.is_absent(), "hostname");
+    note(d.cwd.is_absent(), "cwd");
+    note(d.paths.is_absent(), "paths");
+    note(d.network.is_absent(), "network");
+    note(d.min_abi.is_absent(), "landlock");
+    note(d.exec.is_absent(), "exec");
+    note(d.wx.is_absent(), "wx");
+    let syscalls = [
+        (d.on_violation.is_absent(), "syscalls.on_violation"),
+        (d.max_violations.is_absent(), "syscalls.max_violations"),
+        (d.allow.is_absent(), "syscalls.allow"),
+    ];
+    group(&syscalls, "syscalls", &mut note);
+    if !d.limits_bad {
+        group(&d.limits.absent(), "limits", &mut note);
+    }
     if names.is_empty() {
         return;
     }
@@ -106,6 +107,17 @@ fn missing(document: &Document, collector: &mut Collector) {
     } else {
         finding.help("nothing has a default: write it, or start from a built-in policy with `extends`")
     });
+}
+
+/// Notes the parts that are absent, or the whole if all are.
+fn group(parts: &[(bool, &'static str)], whole: &'static str, note: &mut impl FnMut(bool, &'static str)) {
+    if parts.iter().all(|p| p.0) {
+        note(true, whole);
+    } else {
+        for (absent, name) in parts {
+            note(*absent, name);
+        }
+    }
 }
 
 fn payload(document: &Document) -> Option<PayloadPlace> {

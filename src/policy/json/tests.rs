@@ -130,7 +130,7 @@ fn nesting_at_the_limit_is_judged_like_serde_json() {
 #[test]
 fn syntax_error_names_the_character_and_the_remedy() {
     let cases: &[(&str, usize, &str, Option<&str>)] = &[
-        ("{\"a\": 1,}", 8, "there is a comma after the last element", None),
+        ("{\"a\": 1,}", 8, "there is a comma after the last element", Some("leave the comma out")),
         ("{\n  \"a\": 1\n  \"b\": 2\n}", 13, "expected `,` or `}`", None),
         (
             "[1, // x\n2]",

@@ -194,7 +194,7 @@ impl Reader<'_> {
             };
             let Some(number) = names::number(name.value) else {
                 complete = false;
-                let near = suggest::nearest(name.value, names::all().map(|c| c.0));
+                let near = self.nearest(bare(name.value), names::all().map(|c| c.0));
                 let help = near.map_or_else(
                     || "calls are named as in syscalls(2), without a prefix".to_owned(),
                     |near| format!("did you mean `{near}`?"),
@@ -214,4 +214,9 @@ impl Reader<'_> {
         }
         (calls, complete)
     }
+}
+
+/// The name of a call without what C puts before it.
+fn bare(name: &str) -> &str {
+    ["sys_", "SYS_", "__NR_"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }

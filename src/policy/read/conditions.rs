@@ -10,6 +10,10 @@ use super::super::source::{Span, Spanned, quote};
 use super::super::suggest;
 use super::{Fields, Reader};
 
+/// Values of one condition. The kernel refuses a filter of more than 4096
+/// instructions, and each value costs at least one.
+const VALUES: usize = 1000;
+
 /// An argument as all calls of a rule have it.
 struct Argument<'a> {
     name: &'a str,
@@ -176,6 +180,14 @@ impl Reader<'_> {
             self.say(finding.help("no value is in an empty list; leave the call out instead"));
             return None;
         }
+        if elements.len() > VALUES {
+            let span = self.span_of(value);
+            let finding = Finding::at(span, format!("`in` has {} values", elements.len()));
+            self.say(finding.help(format!(
+                "a filter has room for 4096 instructions in all; {VALUES} values are the most"
+            )));
+            return None;
+        }
         let mut values: Vec<Spanned<u64>> = Vec::new();
         let mut good = true;
         for element in elements {
@@ -257,7 +269,7 @@ impl Reader<'_> {
         }
         let constants = || names::constants_for(argument.call, argument.name);
         let Some(value) = names::constant(name) else {
-            let near = suggest::nearest(name, constants());
+            let near = self.nearest(name, constants());
             let help = near.map_or_else(
                 || "write its number if it is newer than this program".to_owned(),
                 |near| format!("did you mean `{near}`?"),

@@ -51,20 +51,19 @@ impl RawLimits {
         }
     }
 
-    /// The limits that nobody gave.
-    pub(in super::super) fn missing(&self) -> Vec<&'static str> {
-        let absent = [
-            self.cpu_time.is_absent(),
-            self.wall_time.is_absent(),
-            self.memory.is_absent(),
-            self.processes.is_absent(),
-            self.open_files.is_absent(),
-            self.file_size.is_absent(),
-            self.output.is_absent(),
-            self.on_output.is_absent(),
-            self.stack.is_absent(),
-        ];
-        KNOWN.iter().zip(absent).filter(|(_, absent)| *absent).map(|(name, _)| *name).collect()
+    /// Which limits nobody gave.
+    pub(in super::super) fn absent(&self) -> [(bool, &'static str); 9] {
+        [
+            (self.cpu_time.is_absent(), "limits.cpu_time"),
+            (self.wall_time.is_absent(), "limits.wall_time"),
+            (self.memory.is_absent(), "limits.memory"),
+            (self.processes.is_absent(), "limits.processes"),
+            (self.open_files.is_absent(), "limits.open_files"),
+            (self.file_size.is_absent(), "limits.file_size"),
+            (self.output.is_absent(), "limits.output"),
+            (self.on_output.is_absent(), "limits.on_output"),
+            (self.stack.is_absent(), "limits.stack"),
+        ]
     }
 }
 

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::{Range, Ranged as _};
 
-use super::bounds::{Bound, Unit};
+use super::bounds::{self, Bound, Unit};
 use super::findings::{Collector, Finding};
 use super::source::{Span, Spanned, quote};
 use super::{suggest, units};
@@ -212,6 +212,15 @@ impl<'c> Reader<'c> {
 
     /// A whole number from 0 up.
     fn integer(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<u64>> {
+        if let Value::StringLit(text) = value
+            && !text.value.is_empty()
+            && text.value.bytes().all(|b| b.is_ascii_digit())
+        {
+            let finding =
+                Finding::at(self.span(text.range), format!("{what} must be a number, not a string"));
+            self.say(finding.help(format!("write {} without quotes", text.value)));
+            return None;
+        }
         let Value::NumberLit(number) = value else {
             self.wrong_type(value, what, "a number");
             return None;
@@ -225,10 +234,17 @@ impl<'c> Reader<'c> {
         } else if let Ok(value) = number.value.parse() {
             return Some(Spanned::new(value, span));
         } else {
-            "is too large for any number"
+            "is too large"
         };
         self.say(Finding::at(span, format!("{what} {problem}")));
         None
+    }
+
+    /// The nearest of many words. Beyond what is shown, nobody reads it, and
+    /// a broken generator would make it cost seconds.
+    fn nearest<'a>(&self, word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        const ENOUGH: usize = 200;
+        if self.collector.count() > ENOUGH { None } else { suggest::nearest(word, candidates) }
     }
 
     /// One of a few words.
@@ -270,7 +286,7 @@ impl<'c> Reader<'c> {
     fn bounded(&mut self, value: &Value<'_>, bound: &Bound) -> Option<Spanned<u64>> {
         let what = format!("`{}`", bound.name);
         let number = match bound.unit {
-            Unit::Count => self.count(value, &what)?,
+            Unit::Count => self.integer(value, &what)?,
             Unit::Time | Unit::Size => self.quantity(value, &what, bound.unit)?,
         };
         if let Err(outside) = bound.judge(number.value) {
@@ -280,34 +296,16 @@ impl<'c> Reader<'c> {
         Some(number)
     }
 
-    fn count(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<u64>> {
-        if let Value::StringLit(text) = value
-            && !text.value.is_empty()
-            && text.value.bytes().all(|b| b.is_ascii_digit())
-        {
-            let span = self.span(text.range);
-            let finding = Finding::at(span, format!("{what} must be a number, not a string"));
-            self.say(finding.help(format!("write {} without quotes", text.value)));
-            return None;
-        }
-        self.integer(value, what)
-    }
-
     fn quantity(&mut self, value: &Value<'_>, what: &str, unit: Unit) -> Option<Spanned<u64>> {
-        let (usual, parse): (_, fn(&str) -> Result<u64, units::UnitError>) = match unit {
-            Unit::Time => ("s", units::parse_duration),
-            Unit::Size | Unit::Count => ("MiB", units::parse_size),
-        };
         if let Value::NumberLit(number) = value {
-            let span = self.span(number.range);
-            if number.value.starts_with('-') {
-                self.say(Finding::at(span, format!("{what} is negative")));
-            } else {
-                let finding = Finding::at(span, format!("{what} has no unit"));
-                self.say(finding.help(format!("write it as a string, like \"{}{usual}\"", number.value)));
-            }
+            let problem = if number.value.starts_with('-') { "is negative" } else { "has no unit" };
+            let finding = Finding::at(self.span(number.range), format!("{what} {problem}"));
+            self.say(
+                finding.help(format!("write it as a string, like \"{}\"", with_unit(number.value, unit))),
+            );
             return None;
         }
+        let parse = if unit == Unit::Time { units::parse_duration } else { units::parse_size };
         let text = self.string(value, what)?;
         match parse(text.value) {
             Ok(number) => Some(Spanned::new(number, text.span)),
@@ -316,5 +314,18 @@ impl<'c> Reader<'c> {
                 None
             }
         }
+    }
+}
+
+/// What a bare number most likely meant.
+fn with_unit(number: &str, unit: Unit) -> String {
+    let number = number.strip_prefix('-').unwrap_or(number);
+    match (unit, number.parse::<u64>()) {
+        (Unit::Time, Ok(n)) if n > 0 => format!("{n}s"),
+        // Whole pages are a count of bytes, small numbers one of MiB.
+        (_, Ok(bytes)) if bytes > 0 && bytes.is_multiple_of(bounds::PAGE) => units::format_size(bytes),
+        (_, Ok(n)) if n > 0 => format!("{n}MiB"),
+        (Unit::Time, _) => "10s".to_owned(),
+        _ => "64MiB".to_owned(),
     }
 }

@@ -68,6 +68,12 @@ pub(in super::super) struct RawPath {
     pub(in super::super) comment: Option<String>,
 }
 
+/// `access` as written: what it comes to, and each word for its place.
+struct Words {
+    access: Access,
+    words: Vec<Spanned<&'static str>>,
+}
+
 const KNOWN: &[&str] = &["at", "from", "access", "optional", "devices", "size", "inodes", "comment"];
 
 impl Reader<'_> {
@@ -88,7 +94,7 @@ impl Reader<'_> {
             at,
             from: from.clone(),
             source: None,
-            access: access.as_ref().map(|a| a.value.0),
+            access: access.as_ref().map(|a| a.access),
             optional: optional.as_ref().is_some_and(|o| o.value),
             comment,
         };
@@ -143,7 +149,7 @@ impl Reader<'_> {
 
     fn tmpfs_size(&mut self, value: &Value<'_>) -> Option<u64> {
         let size = self.bounded(value, &bounds::TMPFS_SIZE)?;
-        if size.value % bounds::PAGE != 0 {
+        if !size.value.is_multiple_of(bounds::PAGE) {
             let up = size.value.next_multiple_of(bounds::PAGE);
             let finding = Finding::at(size.span, "`size` is not a whole number of pages");
             self.say(
@@ -183,7 +189,7 @@ impl Reader<'_> {
         good.then_some(devices)
     }
 
-    fn access(&mut self, value: &Value<'_>) -> Option<Spanned<(Access, Vec<Spanned<&'static str>>)>> {
+    fn access(&mut self, value: &Value<'_>) -> Option<Words> {
         const KNOWN: &[(&str, &str)] =
             &[("read", "read"), ("write", "write"), ("create", "create"), ("execute", "execute")];
         let elements = self.elements(value, "`access`")?;
@@ -215,13 +221,13 @@ impl Reader<'_> {
         if access.create && !access.write {
             self.say(Finding::at(span, "`create` is without `write`").help("add `write`"));
         }
-        Some(Spanned::new((access, words), span))
+        Some(Words { access, words })
     }
 
     /// Whether the access makes sense for what stands behind the path.
-    fn possible(&mut self, access: &Spanned<(Access, Vec<Spanned<&'static str>>)>, from: RawSource) {
+    fn possible(&mut self, access: &Words, from: RawSource) {
         let (possible, why) = from.possible();
-        for word in &access.value.1 {
+        for word in &access.words {
             if !possible.contains(&word.value) {
                 let message = format!("`{}` is not possible on a path from `{}`", word.value, from.name());
                 let help = format!("{why}: {} at most", suggest::list(possible));

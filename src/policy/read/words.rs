@@ -54,7 +54,8 @@ impl Reader<'_> {
     pub(super) fn path(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<String>> {
         let text = self.string(value, what)?;
         if let Some((problem, help)) = path_problem(text.value) {
-            self.say(Finding::at(text.span, format!("{what} {} {problem}", quote(text.value))).help(help));
+            let shown = if text.value.is_empty() { String::new() } else { format!(" {}", quote(text.value)) };
+            self.say(Finding::at(text.span, format!("{what}{shown} {problem}")).help(help));
             return None;
         }
         Some(Spanned::new(text.value.to_owned(), text.span))
@@ -131,7 +132,7 @@ impl Reader<'_> {
         let problem = if let Some(part) = names.iter().find(|n| text.value.contains(**n)) {
             let help =
                 "a place-holder is a word of its own; write an argument and a place-holder as two words";
-            Some((format!("{part} stands inside another word"), help.to_owned()))
+            Some((format!("`{part}` stands inside another word"), help.to_owned()))
         } else if text.value.starts_with('{') && text.value.ends_with('}') {
             Some((format!("unknown place-holder {}", quote(text.value)), suggest::help(text.value, &names)))
         } else if text.value.contains('\0') || text.value.len() > STRING_MOST {
@@ -158,7 +159,7 @@ impl Reader<'_> {
                 good = false;
                 continue;
             }
-            let Some(text) = self.string(value, &format!("`env` {}", quote(name))) else {
+            let Some(text) = self.string(value, &format!("the value of {}", quote(name))) else {
                 good = false;
                 continue;
             };
