@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -66,8 +66,14 @@ impl Status {
     }
 }
 
+/// Large enough for any of these files in one read: they tell no size, and a
+/// reader that starts small has the kernel format them again and again.
+const PROC_FILE: usize = 16 * 1024;
+
 fn proc_file(pid: i32, name: &str) -> io::Result<String> {
-    fs::read_to_string(format!("/proc/{pid}/{name}"))
+    let mut text = String::with_capacity(PROC_FILE);
+    fs::File::open(format!("/proc/{pid}/{name}"))?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn ns_inodes(pid: &str) -> io::Result<NsInodes> {
