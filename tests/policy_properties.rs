@@ -124,7 +124,7 @@ fn limits() -> impl Strategy<Value = Limits> {
     let year = 31_536_000_000_000_000_u64;
     let time = || prop_oneof![1_000_000..=year, (1..=31_536_000_u64).prop_map(|s| s * 1_000_000_000)];
     (
-        (time(), time(), size(1 << 20), 1..=4_194_304_u32, 3..=1_048_576_u32),
+        (time(), time(), size(1 << 20), 1..=4_194_304_u32, 8..=1_048_576_u32),
         (size(0), size(0), select(vec![OnOutput::Kill, OnOutput::Cut])),
         prop_oneof![Just(Stack::Memory), size(65_536).prop_map(Stack::Bytes)],
     )
