@@ -1,8 +1,9 @@
 //! What people are told on standard error.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use stockade::Error;
+use stockade::policy::Findings;
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 
@@ -15,6 +16,19 @@ pub fn colours() -> bool {
 
 fn painted(text: &str, code: &str) -> String {
     if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// Text on standard output. A reader that has gone away is nobody's error.
+pub fn text(text: &str) {
+    let mut out = std::io::stdout().lock();
+    stockade::error::no_matter(out.write_all(text.as_bytes()).and_then(|()| out.flush()), "nobody reads it");
+}
+
+/// Findings, as a compiler shows them.
+pub fn findings(findings: &Findings) {
+    eprintln!("{}", if colours() { findings.coloured() } else { findings.to_string() }.trim_end());
+    eprintln!();
+    eprintln!("stockade: {}", findings.heading());
 }
 
 /// An error, and what to do about it.

@@ -20,17 +20,26 @@ pub struct Finding {
     message: String,
     help: Option<String>,
     note: Option<(Span, String)>,
+    /// Of a warning: its short name.
+    code: Option<&'static str>,
 }
 
 impl Finding {
     /// A finding at a place.
     pub(crate) fn at(span: Span, message: impl Into<String>) -> Self {
-        Self { span: Some(span), message: message.into(), help: None, note: None }
+        Self { span: Some(span), message: message.into(), help: None, note: None, code: None }
     }
 
     /// A finding about no place in particular.
     pub(crate) fn nowhere(message: impl Into<String>) -> Self {
-        Self { span: None, message: message.into(), help: None, note: None }
+        Self { span: None, message: message.into(), help: None, note: None, code: None }
+    }
+
+    /// Makes it a warning of this short name.
+    #[must_use]
+    pub(crate) fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// Adds what to do about it.
@@ -58,6 +67,12 @@ impl Finding {
     pub fn help_text(&self) -> Option<&str> {
         self.help.as_deref()
     }
+
+    /// The short name of a warning; nothing: it is an error.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        self.code
+    }
 }
 
 /// Everything that is wrong with one policy. Never empty.
@@ -66,12 +81,32 @@ pub struct Findings {
     name: String,
     sources: Vec<Source>,
     items: Vec<Finding>,
+    /// What is said of all of them; nothing: that the policy has so many.
+    head: Option<String>,
 }
 
 impl Findings {
     /// One finding about a policy of which there is no text.
     pub(crate) fn of_name(name: &str, finding: Finding) -> Self {
-        Self { name: name.to_owned(), sources: Vec::new(), items: vec![finding] }
+        Self { name: name.to_owned(), sources: Vec::new(), items: vec![finding], head: None }
+    }
+
+    /// The same under another heading.
+    #[must_use]
+    pub(crate) fn headed(mut self, head: String) -> Self {
+        self.head = Some(head);
+        self
+    }
+
+    /// What there is, in one line.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        if let Some(head) = &self.head {
+            return format!("policy `{}`: {head}", self.name);
+        }
+        let count = self.count();
+        let plural = if count == 1 { "finding" } else { "findings" };
+        format!("policy `{}` has {count} {plural}", self.name)
     }
 
     /// The findings, in the order of the text.
@@ -96,7 +131,13 @@ impl Findings {
     /// The same as [`fmt::Display`], with ANSI colours.
     #[must_use]
     pub fn coloured(&self) -> String {
-        self.render(&Style { error: "\x1b[1;31m", frame: "\x1b[1;34m", help: "\x1b[1;36m", off: "\x1b[0m" })
+        self.render(&Style {
+            error: "\x1b[1;31m",
+            warning: "\x1b[1;33m",
+            frame: "\x1b[1;34m",
+            help: "\x1b[1;36m",
+            off: "\x1b[0m",
+        })
     }
 
     fn render(&self, style: &Style) -> String {
@@ -114,8 +155,11 @@ impl Findings {
     }
 
     fn render_one(&self, out: &mut String, style: &Style, finding: &Finding) {
-        let Style { error, frame, help, off } = style;
-        push(out, format_args!("{error}error{off}: {}\n", finding.message));
+        let Style { error, warning, frame, help, off } = style;
+        match finding.code {
+            None => push(out, format_args!("{error}error{off}: {}\n", finding.message)),
+            Some(code) => push(out, format_args!("{warning}warning[{code}]{off}: {}\n", finding.message)),
+        }
         let places = [finding.span, finding.note.as_ref().map(|n| n.0)];
         let lines = places.iter().flatten().filter_map(|s| self.position(*s)).map(|p| p.line);
         let gutter = lines.max().map_or(1, |n| n.to_string().len());
@@ -157,6 +201,7 @@ impl Findings {
 /// Escape sequences, or nothing.
 struct Style {
     error: &'static str,
+    warning: &'static str,
     frame: &'static str,
     help: &'static str,
     off: &'static str,
@@ -171,7 +216,7 @@ fn push(out: &mut String, what: fmt::Arguments<'_>) {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(&Style { error: "", frame: "", help: "", off: "" }))
+        f.write_str(&self.render(&Style { error: "", warning: "", frame: "", help: "", off: "" }))
     }
 }
 
@@ -179,9 +224,7 @@ impl std::error::Error for Findings {}
 
 impl From<Findings> for crate::Error {
     fn from(findings: Findings) -> Self {
-        let count = findings.count();
-        let plural = if count == 1 { "finding" } else { "findings" };
-        let head = format!("policy `{}` has {count} {plural}", findings.name);
+        let head = findings.heading();
         crate::Error::new(
             crate::error::Kind::Policy,
             format!("{head}\n\n{}", findings.to_string().trim_end()),
@@ -202,6 +245,16 @@ impl Collector {
         let number = u8::try_from(self.sources.len()).unwrap_or(u8::MAX);
         self.sources.push(Source { name: super::source::clean(name), text });
         number
+    }
+
+    /// Gathers findings about texts that were read before.
+    pub(crate) fn of_sources(sources: Vec<Source>) -> Self {
+        Self { sources, items: Vec::new() }
+    }
+
+    /// The texts, for findings of a later look.
+    pub(crate) fn into_sources(self) -> Vec<Source> {
+        self.sources
     }
 
     /// The name under which a text is shown.
@@ -226,6 +279,6 @@ impl Collector {
         }
         self.items.sort_by_key(|f| f.span.map_or((u8::MAX, 0), |s| (s.source, s.start())));
         let name = self.source_name(0).to_owned();
-        Some(Findings { name, sources: self.sources, items: self.items })
+        Some(Findings { name, sources: self.sources, items: self.items, head: None })
     }
 }

@@ -11,22 +11,32 @@
 
 mod bounds;
 mod builtin;
+pub mod ceiling;
 mod check;
+pub mod compare;
 mod demands;
+pub mod diff;
+pub mod explain;
 mod findings;
 mod json;
+pub mod lint;
+mod located;
 mod merge;
 pub mod model;
 pub mod names;
 mod overrides;
 mod print;
 mod read;
+pub mod schema;
 mod source;
 mod suggest;
 pub mod units;
+mod wording;
 
 pub use builtin::{builtin_names, builtin_text};
+pub use ceiling::Ceiling;
 pub use findings::{Finding, Findings};
+pub use located::{Located, Subject};
 pub use model::Policy;
 pub use overrides::Overrides;
 pub use source::Position;
@@ -53,19 +63,21 @@ pub fn is_file_argument(argument: &str) -> bool {
 /// # Errors
 /// There is none of that name, or it is only there to be extended.
 pub fn load_builtin(name: &str) -> Result<Policy, Findings> {
-    let Some(text) = builtin_text(name) else {
-        let known: Vec<&str> = builtin_names().collect();
-        let help = match suggest::nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!(
-                "there are {}; a file has a `/` in its name or ends in `.json`",
-                suggest::list(&known)
-            ),
-        };
-        let finding = Finding::nowhere(format!("there is no policy {}", source::quote(name))).help(help);
-        return Err(Findings::of_name(name, finding));
+    Located::builtin(name).map(Located::into_policy)
+}
+
+/// What is said where there is no policy of that name.
+#[must_use]
+pub fn unknown_builtin(name: &str) -> Findings {
+    let known: Vec<&str> = builtin_names().collect();
+    let help = match suggest::nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            format!("there are {}; a file has a `/` in its name or ends in `.json`", suggest::list(&known))
+        }
     };
-    parse(&shipped(name), text.as_bytes())
+    let finding = Finding::nowhere(format!("there is no policy {}", source::quote(name))).help(help);
+    Findings::of_name(name, finding)
 }
 
 /// The policy in a text. `display_name` is what findings call it.
@@ -73,18 +85,7 @@ pub fn load_builtin(name: &str) -> Result<Policy, Findings> {
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be run.
 pub fn parse(display_name: &str, text: &[u8]) -> Result<Policy, Findings> {
-    let (mut collector, document) = resolve(display_name, text);
-    match document.as_ref().and_then(|d| check_document(d, &mut collector)) {
-        Some(Checked::Runnable(policy)) => return finish(collector, *policy),
-        Some(Checked::Partial) => {
-            let open = document.map_or(Span::new(0, 0, 1), |d| d.open);
-            let finding =
-                Finding::at(open, "this policy cannot be run: it has no `image`, `payload` and `command`");
-            collector.say(finding.help("name it in `extends` of one that has them, or run one that ships"));
-        }
-        None => {}
-    }
-    Err(refused(collector))
+    Located::parse(display_name, text).map(Located::into_policy)
 }
 
 /// Whether a text is a good policy, runnable or only there to be extended
@@ -99,6 +100,15 @@ pub fn check(display_name: &str, text: &[u8]) -> Result<Option<Policy>, Findings
         Some(Checked::Partial) => finish(collector, None),
         None => Err(refused(collector)),
     }
+}
+
+/// Whether a text has a `ceiling`, and is to be read as one. False for what is
+/// not JSON.
+#[must_use]
+pub fn is_ceiling(text: &[u8]) -> bool {
+    let value = json::decode(text).ok().and_then(|text| json::parse(text).ok());
+    matches!(value, Some(jsonc_parser::ast::Value::Object(object))
+        if object.properties.iter().any(|p| p.name.as_str() == "ceiling"))
 }
 
 /// The result if there are no findings.

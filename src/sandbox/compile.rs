@@ -22,7 +22,6 @@ use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::{self, Content, Root, RootSource, Store, StoreProblem};
 use crate::policy::model::{Network, OnOutput, PathSource, Policy, Word};
-use crate::policy::names;
 use crate::sys;
 use crate::sys::process::StringArray;
 
@@ -152,7 +151,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         syscalls: &policy.syscalls,
         exec: policy.exec,
         wx: policy.wx,
-        argument: &|nr, name| names::argument(nr, name).and_then(place),
+        argument: &seccomp::table,
     })?;
     let program = program_path(&policy)?;
     let argv = arguments(&policy, &request.program, &request.args)?;
@@ -251,15 +250,6 @@ pub fn compile(request: Request) -> Result<Compiled> {
         binds,
         policy,
     })
-}
-
-/// What the filter's compiler wants to know of an argument; nothing can be said of a pointer.
-fn place(argument: names::Arg) -> Option<(u8, seccomp::Width)> {
-    match argument.kind {
-        names::ArgKind::Pointer => None,
-        names::ArgKind::Int => Some((argument.index, seccomp::Width::Dword)),
-        names::ArgKind::Long => Some((argument.index, seccomp::Width::Qword)),
-    }
 }
 
 fn c_string(text: &str) -> Result<CString> {

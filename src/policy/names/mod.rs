@@ -9,10 +9,12 @@
 //! Manual pages: syscalls(2), seccomp(2), and those of the calls themselves.
 
 mod constants;
+mod describe;
 mod families;
 mod table;
 
 use constants::CONSTANTS;
+pub use describe::{describe, describe_bits, describe_call};
 use table::{CALLS, Call, Spec};
 
 /// What an argument is, in the words of the table.
@@ -119,6 +121,16 @@ pub fn argument(number: u32, name: &str) -> Option<Arg> {
 #[must_use]
 pub fn arguments(number: u32) -> Vec<&'static str> {
     call(number).map_or_else(Vec::new, |c| c.args.iter().map(first_name).collect())
+}
+
+/// Every name that an argument of some call has, sorted.
+#[must_use]
+pub fn all_arguments() -> Vec<&'static str> {
+    let specs = CALLS.iter().flat_map(|c| c.args).filter(|s| s.kind != Kind::Ptr);
+    let mut names: Vec<&str> = specs.flat_map(|s| s.names.split('|')).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn first_name(spec: &Spec) -> &'static str {

@@ -7,15 +7,15 @@ use jsonc_parser::ast::Value;
 use super::super::findings::Finding;
 use super::super::model::{Exec, ImageSource, Network, OnViolation, PayloadPlace, Word, Wx};
 use super::super::source::{Span, Spanned, quote};
-use super::{Field, RawAllow, RawLimits, RawPath, RawViolation, Reader};
+use super::{Field, RawAllow, RawCeiling, RawLimits, RawPath, RawViolation, Reader};
 use crate::Layer;
 
 /// The version of the shape described here.
-const VERSION: u64 = 1;
+pub(in super::super) const VERSION: u64 = 1;
 
 /// The newest Landlock ABI that a policy may ask for. Kernels have reached 8;
 /// a number far above is a slip, and no host would ever do.
-const ABI_MOST: u64 = 99;
+pub(in super::super) const ABI_MOST: u64 = 99;
 
 const KNOWN: &[&str] = &[
     "version",
@@ -40,6 +40,7 @@ const KNOWN: &[&str] = &[
     "syscalls+",
     "limits",
     "degrade",
+    "ceiling",
 ];
 
 /// A policy as written, or as merged with the one it extends.
@@ -76,6 +77,7 @@ pub(in super::super) struct Document {
     /// Some part of `limits` was unreadable, so that nothing is missing there.
     pub(in super::super) limits_bad: bool,
     pub(in super::super) degrade: Field<BTreeSet<Layer>>,
+    pub(in super::super) ceiling: Field<RawCeiling>,
 }
 
 /// Reads the top level. `None` if the policy is not an object.
@@ -120,6 +122,7 @@ impl Document {
             limits: RawLimits::default(),
             limits_bad: false,
             degrade: Field::Absent,
+            ceiling: Field::Absent,
         }
     }
 }
@@ -166,6 +169,7 @@ impl Reader<'_> {
                 None => document.limits_bad = true,
             },
             "degrade" => document.degrade = self.degrade(value).into(),
+            "ceiling" => document.ceiling = self.ceiling(value).map(|c| Spanned::new(c, key)).into(),
             _ => {}
         }
     }

@@ -5,6 +5,7 @@
 //! about each other is for [`super::check`].
 
 mod calls;
+mod ceiling;
 mod conditions;
 mod document;
 mod limits;
@@ -22,9 +23,11 @@ use super::source::{Span, Spanned, quote};
 use super::{suggest, units};
 
 pub(super) use calls::{RawAllow, RawViolation};
+pub(super) use ceiling::{Free, RawCeiling};
 pub(super) use document::{Document, read};
 pub(super) use limits::RawLimits;
-pub(super) use paths::{RawPath, RawSource};
+pub(super) use document::{ABI_MOST, VERSION};
+pub(super) use paths::{DEVICES, RawPath, RawSource};
 pub(super) use words::{env_name_problem, env_value_problem, path_problem};
 
 /// What became of a field.

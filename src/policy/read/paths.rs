@@ -10,7 +10,7 @@ use super::super::suggest;
 use super::{Fields, Reader};
 
 /// Devices that hold no state, reach no hardware and no terminal.
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+pub(in super::super) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// What stands behind a path, before its own fields are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(in super::super) enum RawSource {
 }
 
 impl RawSource {
-    const ALL: &'static [(&'static str, Self)] = &[
+    pub(in super::super) const ALL: &'static [(&'static str, Self)] = &[
         ("image", Self::Image),
         ("payload", Self::Payload),
         ("proc", Self::Proc),
@@ -36,7 +36,7 @@ impl RawSource {
     }
 
     /// What can be done with it at all, and why not more.
-    fn possible(self) -> (&'static [&'static str], &'static str) {
+    pub(in super::super) fn possible(self) -> (&'static [&'static str], &'static str) {
         match self {
             Self::Image => (&["read", "execute"], "the image is immutable"),
             Self::Payload => (&["read", "execute"], "the payload is a read-only copy"),
@@ -47,7 +47,7 @@ impl RawSource {
     }
 
     /// Where it can be, if that is fixed.
-    fn place(self) -> Option<(&'static str, &'static str)> {
+    pub(in super::super) fn place(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Image => Some(("/", "the image is the root")),
             Self::Proc => Some(("/proc", "programs look for it there only")),

@@ -40,6 +40,7 @@
 //! compares the instructions with the policy.
 
 mod answer;
+mod compare;
 mod compile;
 mod evaluate;
 mod graph;
@@ -53,6 +54,7 @@ mod search;
 mod solve;
 
 pub use answer::{Answer, EACCES, ENOSYS, EPERM};
+pub use compare::{Case, TooManyCases, compare, table};
 pub use compile::{Compiled, Filters, NONCE_WORDS, Program, compile, compile_init};
 pub use evaluate::{Call, Fault, check, constant, run, stack};
 pub use meaning::{ArgumentTable, Rules, Width, decide};

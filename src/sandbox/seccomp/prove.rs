@@ -190,7 +190,7 @@ fn explore(
     let mut runs = 0;
     loop {
         runs += 1;
-        if explorer.questions > MAX_QUESTIONS {
+        if explorer.gave_up() {
             return Err(Refuted::TooHard);
         }
         explorer.restart();
@@ -203,7 +203,7 @@ fn explore(
             })?);
         }
         let meant = meant(&mut explorer);
-        if explorer.too_hard {
+        if explorer.gave_up() {
             return Err(Refuted::TooHard);
         }
         let together = returned.iter().rev().fold(libc::SECCOMP_RET_ALLOW, |a, &b| more_severe(a, b));
@@ -249,7 +249,7 @@ impl Input for OneNonce<'_> {
 
 /// Answers questions in every possible way, one way a run.
 #[derive(Default)]
-struct Explorer {
+pub(super) struct Explorer {
     choices: Vec<Choice>,
     /// How many of the choices this run has come by.
     passed: usize,
@@ -262,7 +262,7 @@ struct Explorer {
 
 impl Explorer {
     /// Begins a run: the choices are taken again up to the last one.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.passed = 0;
         self.nonce.clear();
         let words = [Word::Arch, Word::Number].into_iter().chain((0..6).map(Word::Argument));
@@ -271,7 +271,7 @@ impl Explorer {
     }
 
     /// Changes the last choice that has another side; `false` when all is done.
-    fn another(&mut self) -> bool {
+    pub(super) fn another(&mut self) -> bool {
         while let Some(choice) = self.choices.last_mut() {
             if !choice.second {
                 choice.second = true;
@@ -296,9 +296,23 @@ impl Explorer {
         answer
     }
 
+    /// Whether there were more cases than can be gone through.
+    pub(super) fn gave_up(&self) -> bool {
+        self.too_hard || self.questions > MAX_QUESTIONS
+    }
+
+    /// The arguments of a call that fits the answers of this run.
+    pub(super) fn arguments(&self) -> [u64; 6] {
+        [0, 1, 2, 3, 4, 5].map(|index| self.word(Word::Argument(index)))
+    }
+
+    fn word(&self, word: Word) -> u64 {
+        self.words.get(word.index()).map_or(0, Facts::witness)
+    }
+
     /// A call that fits the answers of this run.
     fn counterexample(&self, meant: Answer, returned: Vec<u32>) -> Counterexample {
-        let value = |word: Word| self.words.get(word.index()).map_or(0, Facts::witness);
+        let value = |word: Word| self.word(word);
         let half = |value: u64| u32::try_from(value & 0xffff_ffff).unwrap_or_default();
         let mut nonce = [0; NONCE_WORDS];
         for (question, equal) in &self.nonce {
@@ -309,7 +323,7 @@ impl Explorer {
                 *nonce = if *equal { seen } else { seen.wrapping_add(1) };
             }
         }
-        let args = [0, 1, 2, 3, 4, 5].map(|index| value(Word::Argument(index)));
+        let args = self.arguments();
         let call = Call { arch: half(value(Word::Arch)), nr: half(value(Word::Number)), args };
         Counterexample { call, nonce, meant, returned }
     }
