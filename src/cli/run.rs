@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use stockade::error::{Error, Kind, Result, io_text};
-use stockade::policy::model::{Policy, Stack};
-use stockade::policy::{self, Overrides, units};
+use stockade::policy::ceiling::{Asked, AskedBind};
+use stockade::policy::model::Stack;
+use stockade::policy::{Ceiling, Located, Overrides, units};
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 use stockade::report::write::Sink;
@@ -29,6 +30,10 @@ pub struct Run {
     /// A built-in policy, or a file (an argument with '/' or ending in .json).
     #[arg(short, long, value_name = "NAME|FILE.json", default_value = "native")]
     policy: String,
+
+    /// The most that the policy, --ro, --rw, --env, --degrade and the limits may ask for.
+    #[arg(long, value_name = "FILE.json")]
+    ceiling: Option<PathBuf>,
 
     /// Where the JSON report goes: a file, replaced whole, or an open descriptor.
     #[arg(long, value_name = "FILE|fd:N")]
@@ -178,8 +183,8 @@ impl Run {
     }
 
     fn outcome(self, report: Option<&Path>) -> Result<Outcome> {
-        let policy = load_policy(&self.policy)?;
-        let policy = policy.with_overrides(&self.overrides())?;
+        let job = super::policy::locate(&self.policy)?;
+        let policy = job.policy().with_overrides(&self.overrides())?;
         let cwd = std::env::current_dir().unwrap_or_default();
         let mut binds = Vec::new();
         for (specs, write) in [(&self.ro, false), (&self.rw, true)] {
@@ -190,6 +195,7 @@ impl Run {
         if let Some(report) = report {
             refuse_reachable_report(report, &binds)?;
         }
+        let note = self.ceiling.as_deref().map(|path| self.below(path, &job, &mut binds)).transpose()?;
         let stdin = match &self.stdin {
             Some(path) => Input::File(open_input(path)?),
             None => Input::Inherit,
@@ -204,6 +210,9 @@ impl Run {
             .stdout(stdout)
             .stderr(stderr)
             .digest(self.report.is_some());
+        if let Some(note) = note {
+            builder = builder.note(note);
+        }
         for bind in binds {
             builder = builder.bind(bind);
         }
@@ -221,6 +230,28 @@ impl Run {
         }
         let signals = Signals::take()?;
         builder.run_with(&signals as &dyn sandbox::Cancel, || {})
+    }
+
+    /// Holds the request to a ceiling; answers what the report says of it. Binds are
+    /// made of the paths that were judged, so that no link leads elsewhere later.
+    fn below(&self, path: &Path, job: &Located, binds: &mut [Bind]) -> Result<String> {
+        let name = path.display().to_string();
+        let text = std::fs::read(path).map_err(|e| {
+            Error::new(Kind::Policy, format!("cannot read the ceiling {name}: {}", io_text(&e)))
+        })?;
+        let ceiling = Ceiling::parse(&name, &text)?;
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let asked: Vec<AskedBind> =
+            binds.iter().map(|b| AskedBind { host: b.host.clone(), write: b.write }).collect();
+        let overrides =
+            Overrides { env: self.env.clone(), degrade: self.degrade.clone(), ..self.overrides() };
+        job.policy().with_overrides(&overrides)?;
+        ceiling.judge(job, &Asked { overrides: &overrides, binds: &asked, real: &real })?;
+        for bind in binds {
+            bind.host = real(&bind.host);
+        }
+        let policy = ceiling.policy();
+        Ok(format!("below the ceiling {} ({})", policy.name, policy.digest))
     }
 
     fn overrides(&self) -> Overrides {
@@ -250,16 +281,6 @@ fn tell(report: &Report, quiet: bool, verbose: bool) {
     } else if verbose || (!quiet && std::io::stderr().is_terminal()) {
         say::verdict(report);
     }
-}
-
-/// A built-in policy or a file.
-fn load_policy(spec: &str) -> Result<Policy> {
-    if !policy::is_file_argument(spec) {
-        return Ok(policy::load_builtin(spec)?);
-    }
-    let text = std::fs::read(spec)
-        .map_err(|e| Error::new(Kind::Policy, format!("cannot read the policy {spec}: {}", io_text(&e))))?;
-    Ok(policy::parse(spec, &text)?)
 }
 
 fn open_failed(option: &str, path: &Path, e: &std::io::Error) -> Error {

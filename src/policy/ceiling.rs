@@ -72,7 +72,8 @@ impl Ceiling {
                 return Ok(Self { name: display_name.to_owned(), policy, more });
             }
             Some(Checked::Partial) => {
-                let finding = Finding::at(document.open, "this ceiling has no `image`, `payload` and `command`");
+                let finding =
+                    Finding::at(document.open, "this ceiling has no `image`, `payload` and `command`");
                 collector.say(finding.help("name a policy that can be run in `extends`, like `native`"));
             }
             _ => {}
@@ -97,7 +98,7 @@ impl Ceiling {
         let shift = u8::try_from(sources.len()).unwrap_or(u8::MAX);
         sources.extend(self.policy.sources.iter().cloned());
         let mut collector = Collector::of_sources(sources);
-        for difference in differences(&self.policy.policy, &in_force) {
+        for difference in self.differences(in_force) {
             if self.is_excess(&difference) {
                 collector.say(self.excess(&difference, job, asked.overrides, shift));
             }
@@ -111,12 +112,21 @@ impl Ceiling {
             None => Ok(()),
             Some(findings) => {
                 let (count, plural) = (findings.count(), if findings.count() == 1 { "" } else { "s" });
-                Err(findings.headed(format!(
-                    "{count} thing{plural} beyond the ceiling {}",
-                    quote(&self.name)
-                )))
+                Err(findings
+                    .headed(format!("{count} thing{plural} beyond the ceiling {}", quote(&self.name))))
             }
         }
+    }
+
+    /// The differences. What `exec` and `wx` do to calls is told once, of them.
+    fn differences(&self, mut in_force: Policy) -> Vec<Difference> {
+        let ceiling = &self.policy.policy;
+        let is_call = |d: &Difference| matches!(d.subject, Subject::Call(_));
+        let mut all: Vec<Difference> = differences(ceiling, &in_force);
+        all.retain(|d| !is_call(d));
+        (in_force.exec, in_force.wx) = (ceiling.exec, ceiling.wx);
+        all.extend(differences(ceiling, &in_force).into_iter().filter(is_call));
+        all
     }
 
     /// Whether a difference from the ceiling is one too many.
@@ -185,16 +195,22 @@ impl Ceiling {
     /// Whether a bind lies where the ceiling allows one.
     fn bind(&self, bind: &AskedBind, real: &dyn Fn(&Path) -> PathBuf) -> Option<Finding> {
         let host = real(&bind.host);
-        let below = |list: &[Spanned<String>]| list.iter().any(|p| host.starts_with(real(Path::new(&p.value))));
+        let below =
+            |list: &[Spanned<String>]| list.iter().any(|p| host.starts_with(real(Path::new(&p.value))));
         if below(&self.more.rw) || (!bind.write && below(&self.more.ro)) {
             return None;
         }
         let (option, list) = if bind.write { ("--rw", &self.more.rw) } else { ("--ro", &self.more.ro) };
-        let leads = if host == bind.host { String::new() } else { format!(" (it leads to {})", host.display()) };
-        let message = format!("{option} {}{leads} goes beyond the ceiling", quote(&bind.host.to_string_lossy()));
+        let leads =
+            if host == bind.host { String::new() } else { format!(" (it leads to {})", host.display()) };
+        let message =
+            format!("{option} {}{leads} goes beyond the ceiling", quote(&bind.host.to_string_lossy()));
         let allowed: Vec<&str> = list.iter().map(|p| p.value.as_str()).collect();
         Some(Finding::nowhere(message).help(if allowed.is_empty() {
-            format!("the ceiling allows no {option}: its `ceiling` has no `{}`", option.trim_start_matches('-'))
+            format!(
+                "the ceiling allows no {option}: its `ceiling` has no `{}`",
+                option.trim_start_matches('-')
+            )
         } else {
             format!("the ceiling allows {option} for {} and what is below", super::suggest::list(&allowed))
         }))

@@ -64,7 +64,12 @@ pub struct Difference {
 }
 
 impl Difference {
-    fn new(subject: Subject, direction: Direction, first: impl Into<String>, second: impl Into<String>) -> Self {
+    fn new(
+        subject: Subject,
+        direction: Direction,
+        first: impl Into<String>,
+        second: impl Into<String>,
+    ) -> Self {
         let (first, second) = (first.into(), second.into());
         Self { subject, direction, first, second, cases: Vec::new(), unknown: false }
     }
@@ -151,7 +156,8 @@ fn paths(a: &Policy, b: &Policy, found: &mut Vec<Difference>) {
     places.dedup();
     for place in places {
         let (first, second) = (at(a, place), at(b, place));
-        let words = |entry: &Option<PathEntry>| entry.as_ref().map_or_else(|| "not there".to_owned(), path_words);
+        let words =
+            |entry: &Option<PathEntry>| entry.as_ref().map_or_else(|| "not there".to_owned(), path_words);
         let direction = match (&first, &second) {
             (None, _) => Direction::More,
             (_, None) => Direction::Less,

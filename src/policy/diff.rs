@@ -55,8 +55,9 @@ impl<'a> Diff<'a> {
             }
             out.push_str(&title);
             out.push('\n');
-            for difference in list {
-                entry(difference, &a, &b, &mut out);
+            let list: Vec<&Difference> = list.collect();
+            for alike in list.chunk_by(|x, y| both_plain(x, y)) {
+                entry(alike, &a, &b, &mut out);
             }
         }
         out
@@ -86,28 +87,49 @@ fn name_of(policy: &Policy, other: &Policy) -> String {
     format!("{}@{}", policy.name, digest.get(..12).unwrap_or(digest))
 }
 
-fn entry(d: &Difference, a: &str, b: &str, out: &mut String) {
-    let subject = match &d.subject {
-        Subject::Call(nr) => names::shown(*nr),
-        Subject::Path(path) => path.clone(),
-        Subject::Limit(name) => (*name).to_owned(),
-        Subject::Field(name) => (*name).to_owned(),
-        Subject::Variable(name) => format!("${name}"),
-        Subject::Degrade(layer) => format!("degrade {layer}"),
-    };
-    out.push_str(&format!("  {subject}\n      {a}: {}\n      {b}: {}\n", d.first, d.second));
+/// Whether two are calls about which the same is said, so that once is enough.
+fn both_plain(x: &Difference, y: &Difference) -> bool {
+    let call = |d: &Difference| matches!(d.subject, Subject::Call(_)) && example(d).is_none() && !d.unknown;
+    call(x) && call(y) && (&x.first, &x.second) == (&y.first, &y.second)
+}
+
+/// Calls about which the same is said, or any other one difference.
+fn entry(alike: &[&Difference], a: &str, b: &str, out: &mut String) {
+    let names: Vec<String> = alike.iter().map(|d| subject(d)).collect();
+    let Some(d) = alike.first() else { return };
+    for row in super::wording::rows(&names) {
+        out.push_str(&format!("  {row}\n"));
+    }
+    out.push_str(&format!("      {a}: {}\n      {b}: {}\n", d.first, d.second));
     if d.unknown {
         out.push_str("      too many cases to compare\n");
     }
-    if let Subject::Call(nr) = d.subject
-        && !names::arguments(nr).is_empty()
-        && d.first != d.second
-        && let Some(case) = telling(&d.cases)
-        && (d.cases.len() > 1 || d.first.contains("when") || d.second.contains("when"))
-    {
-        let call = names::describe_call(nr, &case.example.args);
-        out.push_str(&format!("      {call}: {} / {}\n", answer(case.first), answer(case.second)));
+    if let Some(example) = example(d) {
+        out.push_str(&format!("      {example}\n"));
     }
+}
+
+fn subject(d: &Difference) -> String {
+    match &d.subject {
+        Subject::Call(nr) => names::shown(*nr),
+        Subject::Path(path) => path.clone(),
+        Subject::Limit(name) | Subject::Field(name) => (*name).to_owned(),
+        Subject::Variable(name) => format!("${name}"),
+        Subject::Degrade(layer) => format!("degrade {layer}"),
+    }
+}
+
+/// A call that shows the difference, where the arguments decide.
+fn example(d: &Difference) -> Option<String> {
+    let Subject::Call(nr) = d.subject else { return None };
+    let decides =
+        |words: &str| words.contains("when ") || words.contains("unless ") || words.contains("EPERM for");
+    if d.unknown || !(decides(&d.first) || decides(&d.second)) {
+        return None;
+    }
+    let case = telling(&d.cases)?;
+    let call = names::describe_call(nr, &case.example.args);
+    Some(format!("{call}: {} / {}", answer(case.first), answer(case.second)))
 }
 
 /// The case that shows most: one that only one of them allows.

@@ -11,9 +11,6 @@ use crate::Layer;
 /// Name and version of the JSON.
 pub const SCHEMA: &str = "stockade.explain/1";
 
-/// Width of a line of names.
-const WIDTH: usize = 96;
-
 /// A policy in words.
 #[must_use]
 pub fn text(policy: &Policy) -> String {
@@ -45,11 +42,17 @@ fn seen(policy: &Policy, out: &mut String) {
     let env = if env.is_empty() { "no variable".to_owned() } else { env.join(" ") };
     line(out, format!("environment: {env}, and what --env sets; nothing of the caller's"));
     let (uid, gid) = (policy.user.uid, policy.user.gid);
-    line(out, format!("itself as user {uid}, group {gid}, on the host \"{}\", in {}", policy.hostname, policy.cwd));
-    line(out, match policy.network {
-        Network::None => "no network device that is up",
-        Network::Loopback => "a loopback device of its own, and no other network",
-    });
+    line(
+        out,
+        format!("itself as user {uid}, group {gid}, on the host \"{}\", in {}", policy.hostname, policy.cwd),
+    );
+    line(
+        out,
+        match policy.network {
+            Network::None => "no network device that is up",
+            Network::Loopback => "a loopback device of its own, and no other network",
+        },
+    );
 }
 
 fn written(policy: &Policy, out: &mut String) {
@@ -111,19 +114,8 @@ fn called(policy: &Policy, out: &mut String) {
 }
 
 fn names_in_lines(out: &mut String, calls: &[u32]) {
-    let mut row = String::new();
-    for nr in calls {
-        let name = names::shown(*nr);
-        if !row.is_empty() && row.len() + 1 + name.len() > WIDTH {
-            line(out, format!("  {row}"));
-            row.clear();
-        }
-        if !row.is_empty() {
-            row.push(' ');
-        }
-        row.push_str(&name);
-    }
-    if !row.is_empty() {
+    let names: Vec<String> = calls.iter().map(|nr| names::shown(*nr)).collect();
+    for row in wording::rows(&names) {
         line(out, format!("  {row}"));
     }
 }
@@ -135,18 +127,27 @@ fn used(policy: &Policy, out: &mut String) {
             line(out, format!("{}: {}", limit.name, limit.text));
         }
     }
-    line(out, match policy.limits.on_output {
-        OnOutput::Kill => "more output than that ends the box",
-        OnOutput::Cut => "more output than that is thrown away, and the box goes on",
-    });
-    line(out, match policy.exec {
-        Exec::LaunchOnly => "one program: no other is ever executed",
-        Exec::Image => "the programs of the image",
-    });
-    line(out, match policy.wx {
-        Wx::Deny => "no memory that is writable and executable at once",
-        Wx::Allow => "memory that is writable and executable at once, as just-in-time compilers need it",
-    });
+    line(
+        out,
+        match policy.limits.on_output {
+            OnOutput::Kill => "more output than that ends the box",
+            OnOutput::Cut => "more output than that is thrown away, and the box goes on",
+        },
+    );
+    line(
+        out,
+        match policy.exec {
+            Exec::LaunchOnly => "one program: no other is ever executed",
+            Exec::Image => "the programs of the image",
+        },
+    );
+    line(
+        out,
+        match policy.wx {
+            Wx::Deny => "no memory that is writable and executable at once",
+            Wx::Allow => "memory that is writable and executable at once, as just-in-time compilers need it",
+        },
+    );
 }
 
 fn stopped(policy: &Policy, out: &mut String) {
@@ -170,7 +171,9 @@ pub fn json(policy: &Policy) -> Value {
         .collect();
     let layers: Vec<Value> = Layer::ALL
         .iter()
-        .map(|l| json!({ "layer": l.name(), "stops": l.what(), "may_be_missing": policy.degrade.contains(l) }))
+        .map(
+            |l| json!({ "layer": l.name(), "stops": l.what(), "may_be_missing": policy.degrade.contains(l) }),
+        )
         .collect();
     let writes: Vec<&str> = policy.paths.iter().filter(|p| p.access.write).map(|p| p.at.as_str()).collect();
     json!({

@@ -19,6 +19,24 @@ pub(super) fn either(words: &[String], last: &str) -> String {
     }
 }
 
+/// Width of a row of names.
+const WIDTH: usize = 96;
+
+/// Names, separated by spaces, in rows.
+pub(super) fn rows(names: &[String]) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for name in names {
+        match rows.last_mut() {
+            Some(row) if row.len() + 1 + name.len() <= WIDTH => {
+                row.push(' ');
+                row.push_str(name);
+            }
+            _ => rows.push(name.clone()),
+        }
+    }
+    rows
+}
+
 /// What a call answers under a policy, `exec` and `wx` included.
 pub(super) fn call(policy: &Policy, nr: u32) -> String {
     let name = names::name(nr).unwrap_or_default();
@@ -92,7 +110,11 @@ fn condition(nr: u32, c: &Condition) -> String {
         Test::In(list) => format!("{arg} is {}", values(list)),
         Test::MaskedIn { mask, values: list } => {
             let whole = names::argument(nr, arg).is_some_and(|a| a.bits < 64 && *mask == (1 << a.bits) - 1);
-            let what = if whole { arg.to_owned() } else { format!("{arg} & {}", names::describe_bits(nr, arg, *mask)) };
+            let what = if whole {
+                arg.to_owned()
+            } else {
+                format!("{arg} & {}", names::describe_bits(nr, arg, *mask))
+            };
             format!("{what} is {}", values(list))
         }
         Test::AnyBit(bits) => {

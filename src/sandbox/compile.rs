@@ -65,6 +65,8 @@ pub struct Request {
     pub store: StoreChoice,
     /// Whether the report must have the payload's digest.
     pub want_digest: bool,
+    /// Said in the report's notes.
+    pub notes: Vec<String>,
 }
 
 /// Where closures are kept.
@@ -134,7 +136,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let policy = request.policy;
     let degrade: BTreeSet<Layer> = policy.degrade.union(&request.degrade).copied().collect();
     let mut missing = Vec::new();
-    let mut notes = Vec::new();
+    let mut notes = request.notes;
 
     let payload = open_payload(&request.program)?;
     let binds = request

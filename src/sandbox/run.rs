@@ -354,6 +354,7 @@ impl Sandbox {
                 cgroup: None,
                 store: StoreChoice::Default,
                 want_digest: true,
+                notes: Vec::new(),
             },
         }
     }
@@ -411,6 +412,12 @@ impl Builder {
     /// Where closures are kept.
     pub fn store(mut self, store: StoreChoice) -> Self {
         self.request.store = store;
+        self
+    }
+
+    /// One more line in the report's notes.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.request.notes.push(note.into());
         self
     }
 

@@ -17,12 +17,35 @@ const fn danger(calls: &'static [&'static str], why: &'static str) -> Danger {
 /// The table: what is refused altogether is in [`super::super::demands`].
 pub(super) const DANGERS: &[Danger] = &[
     danger(
-        &["socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg"],
+        &[
+            "socket",
+            "socketpair",
+            "connect",
+            "bind",
+            "listen",
+            "accept",
+            "accept4",
+            "sendto",
+            "sendmsg",
+            "sendmmsg",
+        ],
         "a socket reaches every socket file that a bind shows, whatever the mount flags",
     ),
     danger(&["memfd_create", "memfd_secret"], "it makes a file that no mount flag and no quota covers"),
     danger(
-        &["shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl"],
+        &[
+            "shmget",
+            "shmat",
+            "shmctl",
+            "semget",
+            "semop",
+            "semtimedop",
+            "semctl",
+            "msgget",
+            "msgsnd",
+            "msgrcv",
+            "msgctl",
+        ],
         "it keeps memory in the kernel that outlives the process",
     ),
     danger(
@@ -49,7 +72,10 @@ pub(super) const DANGERS: &[Danger] = &[
         ],
         "it changes how much of the machine the others get",
     ),
-    danger(&["mbind", "set_mempolicy", "migrate_pages", "move_pages", "set_mempolicy_home_node"], "it moves memory between nodes, at the cost of others"),
+    danger(
+        &["mbind", "set_mempolicy", "migrate_pages", "move_pages", "set_mempolicy_home_node"],
+        "it moves memory between nodes, at the cost of others",
+    ),
     danger(&["personality"], "it changes how the kernel treats the program"),
     danger(
         &["chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr", "setxattrat"],
@@ -60,9 +86,29 @@ pub(super) const DANGERS: &[Danger] = &[
         "what it leaves in a directory of the host can lead a reader elsewhere",
     ),
     danger(&["execve"], "it runs every program of the image"),
-    danger(&["splice", "tee", "vmsplice"], "it hands pages of files to pipes, where the kernel has had holes"),
-    danger(&["io_setup", "io_submit", "io_pgetevents", "io_getevents", "io_cancel", "io_destroy"], "an old and rarely used part of the kernel"),
-    danger(&["modify_ldt", "remap_file_pages", "quotactl", "quotactl_fd", "syslog", "lookup_dcookie", "uselib", "ustat", "sysfs", "name_to_handle_at"], "an old and rarely used part of the kernel"),
+    danger(
+        &["splice", "tee", "vmsplice"],
+        "it hands pages of files to pipes, where the kernel has had holes",
+    ),
+    danger(
+        &["io_setup", "io_submit", "io_pgetevents", "io_getevents", "io_cancel", "io_destroy"],
+        "an old and rarely used part of the kernel",
+    ),
+    danger(
+        &[
+            "modify_ldt",
+            "remap_file_pages",
+            "quotactl",
+            "quotactl_fd",
+            "syslog",
+            "lookup_dcookie",
+            "uselib",
+            "ustat",
+            "sysfs",
+            "name_to_handle_at",
+        ],
+        "an old and rarely used part of the kernel",
+    ),
     Danger {
         calls: &["fcntl", "ioctl", "prctl", "madvise", "keyctl"],
         bare_only: true,

@@ -42,7 +42,12 @@ fn violations(linted: &mut Linted<'_>) {
             if same(&policy, &without, nr) {
                 let name = names::shown(nr);
                 let message = format!("this rule never applies to `{name}`");
-                linted.warn("unreachable", span, message, "another rule of `violations` comes before: leave one out");
+                linted.warn(
+                    "unreachable",
+                    span,
+                    message,
+                    "another rule of `violations` comes before: leave one out",
+                );
             }
         }
     }
@@ -68,7 +73,12 @@ fn allow(linted: &mut Linted<'_>) {
             let allowed = cases.iter().filter(|c| c.first == Answer::Allow).count();
             if allowed == 0 {
                 let message = format!("`{name}` is never allowed: the conditions cannot hold together");
-                found.push((call.span, "unreachable", message, "leave the call out, or correct its conditions"));
+                found.push((
+                    call.span,
+                    "unreachable",
+                    message,
+                    "leave the call out, or correct its conditions",
+                ));
             } else if allowed == cases.len() {
                 let message = format!("the condition on `{name}` always holds");
                 found.push((call.span, "redundant", message, "leave it out, or correct it"));

@@ -107,7 +107,8 @@ impl Linted<'_> {
                     continue;
                 }
                 let message = format!("`{name}` is dangerous, and its comment does not say why it is needed");
-                let help = format!("{}; if it is meant, name `{name}` in the comment of its rule", danger.why);
+                let help =
+                    format!("{}; if it is meant, name `{name}` in the comment of its rule", danger.why);
                 self.warn("dangerous", span, message, help);
             }
         }
@@ -169,9 +170,10 @@ impl Linted<'_> {
                 tested.into_iter().find(|arg| arguments.contains(&arg.as_str())).map(|arg| (c, arg))
             });
             let (other, message) = match (refused, restricted) {
-                (Some(other), _) => {
-                    (other, format!("`{name}` is allowed, but `{}`, which does the same, is a violation", other.0))
-                }
+                (Some(other), _) => (
+                    other,
+                    format!("`{name}` is allowed, but `{}`, which does the same, is a violation", other.0),
+                ),
                 (None, Some((other, arg))) => (
                     other,
                     format!("`{name}` is allowed whatever its `{arg}`, which `{}` is restricted in", other.0),
@@ -284,9 +286,7 @@ fn comments(value: &Value<'_>) -> Vec<String> {
 /// The comment of an object of the top level.
 fn comment_of(value: &Value<'_>, field: Option<&str>) -> Option<String> {
     let Value::Object(top) = value else { return None };
-    let property = |o: &Object<'_>, name: &str| {
-        o.properties.iter().position(|p| p.name.as_str() == name)
-    };
+    let property = |o: &Object<'_>, name: &str| o.properties.iter().position(|p| p.name.as_str() == name);
     let holder = match field {
         None => top,
         Some(name) => match &top.properties.get(property(top, name)?)?.value {

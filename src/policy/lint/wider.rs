@@ -68,7 +68,15 @@ fn single_values() -> Vec<Subject> {
         "command",
     ];
     let limits = [
-        "cpu_time", "wall_time", "memory", "processes", "open_files", "file_size", "output", "on_output", "stack",
+        "cpu_time",
+        "wall_time",
+        "memory",
+        "processes",
+        "open_files",
+        "file_size",
+        "output",
+        "on_output",
+        "stack",
     ];
     fields.into_iter().map(Subject::Field).chain(limits.into_iter().map(Subject::Limit)).collect()
 }

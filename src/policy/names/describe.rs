@@ -22,9 +22,7 @@ pub fn describe(call: u32, arg: &str, value: u64) -> String {
     }
     match exact(call, arg, bits, value) {
         Some(name) => name.to_owned(),
-        None if FLAGS.contains(&arg) => {
-            joined(call, arg, value).unwrap_or_else(|| number(value, bits))
-        }
+        None if FLAGS.contains(&arg) => joined(call, arg, value).unwrap_or_else(|| number(value, bits)),
         None => number(value, bits),
     }
 }
@@ -32,8 +30,11 @@ pub fn describe(call: u32, arg: &str, value: u64) -> String {
 /// The bits of a mask, each by its name where it has one.
 #[must_use]
 pub fn describe_bits(call: u32, arg: &str, bits: u64) -> String {
-    if arg == "mode" {
-        return format!("0{bits:o}");
+    match arg {
+        "mode" => return format!("0{bits:o}"),
+        // Its low bits are one number, whose bits are nobody's names.
+        "type" => return format!("{bits:#x}"),
+        _ => {}
     }
     joined(call, arg, bits).unwrap_or_else(|| format!("{bits:#x}"))
 }
@@ -70,8 +71,9 @@ fn exact(call: u32, arg: &str, bits: u8, value: u64) -> Option<&'static str> {
 /// Constants that together are the value, the largest first; what is left over
 /// is a number. None of a value that no constant is part of.
 fn joined(call: u32, arg: &str, value: u64) -> Option<String> {
-    let mut known: Vec<(&str, u64)> =
-        constants(call, arg).filter_map(|c| Some((c.0, u64::try_from(c.1).ok().filter(|v| *v != 0)?))).collect();
+    let mut known: Vec<(&str, u64)> = constants(call, arg)
+        .filter_map(|c| Some((c.0, u64::try_from(c.1).ok().filter(|v| *v != 0)?)))
+        .collect();
     known.sort_by_key(|c| std::cmp::Reverse(c.1));
     let mut rest = value;
     let mut words = Vec::new();

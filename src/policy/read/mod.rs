@@ -24,9 +24,9 @@ use super::{suggest, units};
 
 pub(super) use calls::{RawAllow, RawViolation};
 pub(super) use ceiling::{Free, RawCeiling};
+pub(super) use document::{ABI_MOST, VERSION};
 pub(super) use document::{Document, read};
 pub(super) use limits::RawLimits;
-pub(super) use document::{ABI_MOST, VERSION};
 pub(super) use paths::{DEVICES, RawPath, RawSource};
 pub(super) use words::{env_name_problem, env_value_problem, path_problem};
 
