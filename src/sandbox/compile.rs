@@ -17,7 +17,7 @@ use super::host::Host;
 use super::plan::{Entry, Plan, PrivateEntry, PrivateKind, RootPlan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind, c_path};
 use super::streams::{self, Input, Output, Streams};
-use super::{landlock, rlimits, seccomp};
+use super::{blockers, landlock, rlimits, seccomp};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::{self, Content, Root, RootSource, Store, StoreProblem};
@@ -350,17 +350,11 @@ fn landlock_plan(
 ) -> Result<Option<super::plan::LandlockPlan>> {
     let (abi, needed) = (host.landlock_abi, policy.landlock_min_abi);
     if abi < needed {
-        let reason = match (abi, host.landlock_errno) {
-            (0, e) if e == libc::EOPNOTSUPP => "Landlock is switched off on this host".to_owned(),
-            (0, _) => "this kernel has no Landlock".to_owned(),
-            _ => format!("this kernel's Landlock has ABI {abi}, the policy demands {needed}"),
-        };
+        let blocker = blockers::no_landlock(abi, host.landlock_errno, needed);
         if !degrade.contains(&Layer::Landlock) {
-            return Err(Error::new(Kind::Host, reason).help(
-                "add 'landlock' to the kernel's lsm= boot parameter, or use a newer kernel; --degrade landlock runs without it",
-            ));
+            return Err(Error::new(Kind::Host, blocker.what).help(blocker.fix));
         }
-        missing.push((Layer::Landlock, reason));
+        missing.push((Layer::Landlock, blocker.what));
     }
     Ok((abi > 0).then(|| landlock::prepare(abi, grants)))
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use super::blockers::{self, Switches};
 use super::cgroup::Counters;
 use super::child;
 use super::compile::{self, Compiled};
@@ -165,17 +166,7 @@ fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
 /// The commonest refusal of all deserves its reasons.
 fn clone_help(errno: Errno) -> String {
     let call = describe(Step::CloneMiddle, "", errno as i32);
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let fix = if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
-        "this host switches user namespaces off; as root: sysctl -w kernel.unprivileged_userns_clone=1"
-    } else if read("/proc/sys/user/max_user_namespaces") == "0" {
-        "this host allows no user namespace; as root: sysctl -w user.max_user_namespaces=10000"
-    } else if matches!(errno, Errno::EPERM | Errno::EACCES) {
-        "user namespaces are refused here: by a container's seccomp filter, by AppArmor or by another security module"
-    } else {
-        "this kernel cannot make the namespaces a box needs"
-    };
-    format!("{call}\n  help: {fix}")
+    format!("{call}\n  help: {}", Switches::read().no_user_namespace(errno).help())
 }
 
 /// A failed call in words.
@@ -248,12 +239,12 @@ impl Underway<'_> {
         let write = |file: &str, content: String| {
             let path = format!("/proc/{pid}/{file}");
             fs::write(&path, &content).map_err(|e| {
-                let help = if plan.as_root {
-                    "the host ids of boxes, from 1879048192 on, must exist in the user namespace that stockade runs in: run it as an ordinary user there, or map that range"
-                } else {
-                    "a host that restricts user namespaces (AppArmor on Ubuntu) refuses this"
-                };
-                let what = describe(Step::WriteMaps, &format!("{content:?} to {path}"), e.raw_os_error().unwrap_or(0));
+                let help = blockers::no_maps(plan.as_root).help();
+                let what = describe(
+                    Step::WriteMaps,
+                    &format!("{content:?} to {path}"),
+                    e.raw_os_error().unwrap_or(0),
+                );
                 Stopped::Failed(format!("{what}\n  help: {help}"))
             })
         };
@@ -419,7 +410,11 @@ impl Underway<'_> {
             return Ok(());
         }
         let list = refusing.join("; ");
-        Err(Stopped::Failed(format!("attest: the kernel does not show what the plan expects: {list}")))
+        let words = format!("attest: the kernel does not show what the plan expects: {list}");
+        Err(Stopped::Failed(match super::verify::difference_help(&self.facts) {
+            Some(help) => format!("{words}\n  help: {help}"),
+            None => words,
+        }))
     }
 
     /// A failed step in words: what its index was about is known here.

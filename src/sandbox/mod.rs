@@ -4,6 +4,7 @@
 //! children follow it, the supervisor compares what the kernel says with what
 //! the plan expects, and what happened becomes evidence.
 
+pub mod blockers;
 pub mod capabilities;
 pub mod cgroup;
 mod child;
@@ -21,7 +22,7 @@ pub mod order;
 mod plan;
 mod posture;
 pub mod rlimits;
-mod root;
+pub(crate) mod root;
 mod run;
 pub mod seccomp;
 mod strays;

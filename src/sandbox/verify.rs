@@ -6,6 +6,7 @@ use std::ffi::CStr;
 
 use serde_json::{Map, Value, json};
 
+use super::blockers::{self, Switches};
 use super::compile::Compiled;
 use super::frame::RootKind;
 use super::host::Host;
@@ -17,6 +18,7 @@ use super::{landlock, rlimits};
 use crate::Layer;
 use crate::error::errno_text;
 use crate::report::model::{LayerReport, Status};
+use crate::sys::Errno;
 
 /// Facts that weaken a layer without any file of `/proc` differing from the plan.
 /// Facts that weaken nothing become notes.
@@ -25,7 +27,8 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
     let mut notes = Vec::new();
     if let Some(stripped) = facts.stripped {
         if stripped.trial_errno == 0 {
-            differ(Layer::UserNs, "a further user namespace could be made in the box".to_owned());
+            let why = blockers::no_namespace_limit().what;
+            differ(Layer::UserNs, format!("a further user namespace could be made in the box ({why})"));
         }
         if stripped.inner_errno != 0 {
             let why = errno_text(stripped.inner_errno);
@@ -35,14 +38,10 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
         }
         if stripped.proc_errno != 0 {
             let why = errno_text(stripped.proc_errno);
-            notes.push(format!("no /proc in the box: this host refuses to mount one ({why})"));
+            notes.push(format!("no /proc in the box: {} ({why})", blockers::no_proc().what));
         }
         if u64::from(stripped.core_limit) != rlimits::CORE_NEVER && Host::get().core_goes_to_program() {
-            differ(
-                Layer::Rlimits,
-                "the core limit can only be 0 here, which does not stop the host's piped core handler"
-                    .to_owned(),
-            );
+            differ(Layer::Rlimits, blockers::core_to_program().what);
         }
     }
     if let Some(built) = facts.built {
@@ -83,6 +82,17 @@ fn keyring_calls_refused(compiled: &Compiled) -> bool {
         compiled.policy.syscalls.allow.iter().any(|r| r.calls.iter().any(|c| i64::from(*c) == *nr))
     };
     !calls.iter().any(allowed)
+}
+
+/// What to do about differences that have a known reason.
+#[must_use]
+pub fn difference_help(facts: &Facts) -> Option<String> {
+    let stripped = facts.stripped?;
+    if stripped.trial_errno == 0 {
+        return Some(blockers::no_namespace_limit().fix);
+    }
+    let core = u64::from(stripped.core_limit) != rlimits::CORE_NEVER && Host::get().core_goes_to_program();
+    core.then(|| blockers::core_to_program().fix)
 }
 
 /// What a failed step was about.
@@ -136,23 +146,35 @@ pub fn subject(plan: &Plan, step: Step, index: usize) -> String {
 
 /// What to do about the failures that have a known reason.
 #[must_use]
-pub fn help(step: Step, errno: i32) -> Option<&'static str> {
-    match (step, errno) {
-        (Step::HostName | Step::Private | Step::NewPidNs, libc::EPERM) => Some(
-            "the new user namespace has no rights: on Ubuntu 23.10 and later AppArmor needs a profile for stockade that allows userns",
-        ),
-        (Step::ProcMount | Step::ProcOpen, libc::EPERM) => Some(
-            "this host masks parts of /proc; mark the policy's proc path \"optional\": true to run without one",
-        ),
-        (Step::Exec, libc::EACCES) => Some("the loader or the program cannot be executed in the box"),
-        (Step::PayloadCopy, libc::ENODATA) => {
-            Some("the program file changed while it was being copied: run it again")
+pub fn help(step: Step, errno: i32) -> Option<String> {
+    let code = Errno::from_raw(errno);
+    let refused = matches!(code, Errno::EPERM | Errno::EACCES | Errno::ENOSYS);
+    Some(match step {
+        Step::HostName | Step::DomainName | Step::Private | Step::NewPidNs if refused => {
+            Switches::read().no_rights().help()
         }
-        (Step::OpenTree, libc::EACCES) => {
-            Some("a directory above the store cannot be entered: use --store with one that can")
+        Step::ProcMount | Step::ProcOpen if code == Errno::EPERM => blockers::no_proc().help(),
+        Step::AttachRoot | Step::AttachMount | Step::MountTmpfs | Step::RootTmpfs | Step::SealMount
+            if refused =>
+        {
+            Switches::read().no_mounts(code).help()
         }
-        _ => None,
-    }
+        Step::DeviceOpen | Step::DeviceFlags | Step::BindTree | Step::BindTreeFlags if refused => {
+            Switches::read().no_mounts(code).help()
+        }
+        Step::Pivot | Step::Detach => blockers::no_pivot(code).help(),
+        Step::SeccompListener | Step::SeccompMain | Step::InitFilter => blockers::no_seccomp(code).help(),
+        Step::Exec if code == Errno::EACCES => {
+            "the loader or the program cannot be executed in the box".to_owned()
+        }
+        Step::PayloadCopy if code == Errno::ENODATA => {
+            "the program file changed while it was being copied: run it again".to_owned()
+        }
+        Step::OpenTree if code == Errno::EACCES => {
+            "a directory above the store cannot be entered: use --store with one that can".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// Every layer for the report, with what the kernel said of it.

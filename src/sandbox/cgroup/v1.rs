@@ -47,6 +47,13 @@ pub fn find(own: &Own, mounts: &[Mount]) -> Result<Option<Hierarchies>, Unavaila
     let pids = find_one(CONTROLLERS[PIDS]).ok_or_else(|| missing(CONTROLLERS[PIDS]))?;
     let cpuacct = find_one(CONTROLLERS[CPUACCT]).ok_or_else(|| missing(CONTROLLERS[CPUACCT]))?;
     for (place, _, read_only) in [&memory, &pids, &cpuacct] {
+        if !place.exists() {
+            let reason = format!(
+                "the cgroup v1 directory {} does not show: something is mounted over it",
+                place.display()
+            );
+            return Err(unavailable(reason));
+        }
         let writable = nix::unistd::access(place.as_path(), nix::unistd::AccessFlags::W_OK);
         if *read_only || writable.is_err() {
             return Err(Unavailable {

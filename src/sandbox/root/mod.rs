@@ -7,6 +7,6 @@ mod apply;
 mod binds;
 mod prepare;
 
-pub use apply::{attach_root, enter, fill, mount_proc};
+pub use apply::{ROOT_ATTR, attach_root, enter, fill, mount_proc};
 pub use binds::{Bind, OpenBind, c_path};
 pub use prepare::{ExpectedMount, Layout};
