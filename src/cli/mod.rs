@@ -1,6 +1,7 @@
 //! One file a subcommand: only wiring and printing.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // this is where people are told
 
+mod doctor;
 mod policy;
 mod run;
 mod say;
@@ -31,6 +32,9 @@ enum Command {
     /// Run one program under every layer, and report what the kernel showed.
     Run(Box<run::Run>),
 
+    /// Tells what this host can give a box, and what to do about the rest.
+    Doctor(doctor::Doctor),
+
     /// Looks at policies: lists, shows, checks, explains and compares them.
     Policy(policy::PolicyCommand),
 }
@@ -48,6 +52,7 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Run(run) => run.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
         Command::Policy(policy) => policy.execute(),
     }
 }

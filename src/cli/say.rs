@@ -9,13 +9,27 @@ use stockade::report::verdict::Verdict;
 
 /// Whether standard error is a terminal that may show colours.
 pub fn colours() -> bool {
-    std::io::stderr().is_terminal()
+    may_colour(std::io::stderr().is_terminal())
+}
+
+/// Whether a stream may show colours.
+fn may_colour(terminal: bool) -> bool {
+    terminal
         && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
 }
 
 fn painted(text: &str, code: &str) -> String {
     if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// A word for standard output, coloured on a terminal.
+pub fn on_stdout(text: &str, code: &str) -> String {
+    if may_colour(std::io::stdout().is_terminal()) {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Text on standard output. A reader that has gone away is nobody's error.
