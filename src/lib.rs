@@ -10,6 +10,8 @@ compile_error!(
 );
 
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod image;
 pub mod layer;
 pub mod policy;

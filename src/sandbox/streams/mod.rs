@@ -8,7 +8,7 @@
 
 mod input;
 mod output;
-mod terminal;
+pub(crate) mod terminal;
 
 use crate::error::no_matter;
 use std::fs::File;
