@@ -126,7 +126,6 @@ struct Underway<'a> {
 pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launched, Stopped> {
     let middle = clone_middle(compiled)?;
     compiled.for_children.clear();
-    compiled.binds.clear();
     let userns = strays::namespace_inode(middle.pid, "user");
     let mut underway = Underway {
         compiled,
@@ -262,7 +261,12 @@ impl Underway<'_> {
             write("setgroups", "deny".to_owned())?;
         }
         write("uid_map", format!("{} {uid} 1", plan.uid))?;
-        write("gid_map", format!("{} {gid} 1", plan.gid))
+        write("gid_map", format!("{} {gid} 1", plan.gid))?;
+        // The mounts are the very ones that M has inherited.
+        for bind in self.compiled.binds.drain(..) {
+            bind.show_as_own((uid, gid)).map_err(|e| Stopped::Failed(e.to_string()))?;
+        }
+        Ok(())
     }
 
     /// The next frame; the caller's wish, a process that died silently and one that hangs end the wait.

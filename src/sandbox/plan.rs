@@ -107,7 +107,12 @@ pub enum MountKind {
         places: Vec<Place>,
     },
     /// Device nodes: a tmpfs with binds of the host's.
-    Devices(Vec<Device>),
+    Devices {
+        /// The nodes.
+        devices: Vec<Device>,
+        /// Mount points made beside them for later ones.
+        places: Vec<Place>,
+    },
     /// A file or directory of the host.
     Bind {
         /// What to clone: a path, opened by M, or a detached mount that S made.

@@ -94,7 +94,9 @@ pub fn subject(plan: &Plan, step: Step, index: usize) -> String {
     let device = || {
         plan.mounts
             .iter()
-            .find_map(|m| if let MountKind::Devices(d) = &m.kind { d.get(index) } else { None })
+            .find_map(|m| {
+                if let MountKind::Devices { devices, .. } = &m.kind { devices.get(index) } else { None }
+            })
             .map(|d| c(&d.host))
     };
     let found = match step {
