@@ -58,9 +58,6 @@ pub struct Run {
     #[arg(long, value_name = "HOST[:BOX]")]
     rw: Vec<String>,
 
-    #[command(flatten)]
-    limits: LimitOptions,
-
     /// Runs although this host cannot give that layer in full; the report says so.
     #[arg(long, value_name = "LAYER", value_parser = parse_layer)]
     degrade: Vec<Layer>,
@@ -84,6 +81,10 @@ pub struct Run {
     /// The program (a file of the host, copied into the box) and its arguments.
     #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     program: Vec<OsString>,
+
+    // Last: what follows a heading stands under it.
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 /// Limits that override the policy's.
