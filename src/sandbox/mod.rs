@@ -4,28 +4,29 @@
 //! children follow it, the supervisor compares what the kernel says with what
 //! the plan expects, and what happened becomes evidence.
 
-pub mod capabilities;
+mod capabilities;
+#[doc(hidden)] // it knows more than a launch asks of it
 pub mod cgroup;
 mod child;
 mod clock;
 mod compile;
 mod descriptors;
 pub(crate) mod frame;
-pub mod host;
+mod host;
 mod inherited;
-pub mod landlock;
+mod landlock;
 mod launch;
 mod meter;
-pub mod namespaces;
+mod namespaces;
 pub mod order;
 mod plan;
 pub(crate) mod posture;
-pub mod rlimits;
+mod rlimits;
 mod root;
 mod run;
 pub mod seccomp;
 mod strays;
-pub mod streams;
+pub(crate) mod streams;
 mod supervise;
 mod verify;
 
