@@ -53,8 +53,9 @@
 //!
 //! - The thread that calls [`run`](sandbox::Builder::run) is the box's parent:
 //!   when it ends, so does the box. `spawn` has a thread of its own for that.
-//! - SIGCHLD may not be ignored and `SA_NOCLDWAIT` not be set, or the kernel
-//!   forgets how the program ended. Other children are never waited for.
+//! - SIGCHLD may not be ignored and `SA_NOCLDWAIT` not be set: the kernel would
+//!   forget how the program ended, and the request is refused. Other children
+//!   are never waited for.
 //! - The children are made from a copy of the caller's memory and make system
 //!   calls only; other threads and their locks do not matter. A copy costs some
 //!   40 µs for each MiB that the caller has written.

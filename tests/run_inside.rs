@@ -345,6 +345,8 @@ os.execv(sys.argv[1], sys.argv[1:])
         let out = command.output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         assert_eq!(text, "umask 022\n/box\n", "{caller:?} {}", String::from_utf8_lossy(&out.stderr));
+        // Its own status, although the caller has the kernel forget that of its children.
+        assert_eq!(out.status.code(), Some(0), "{caller:?} {}", String::from_utf8_lossy(&out.stderr));
     }
 }
 

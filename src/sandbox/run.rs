@@ -20,7 +20,7 @@ use super::streams::{Input, Output};
 use super::supervise::{Cancel, Supervisor};
 use super::verify;
 use crate::Layer;
-use crate::error::{Error, Kind, Result, io_text, no_matter};
+use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
 use crate::image::digest::Hasher;
 use crate::policy::model::{OnViolation, Policy};
 use crate::report::evidence::{Evidence, Kill, Rule};
@@ -28,7 +28,7 @@ use crate::report::model::{
     self, CleanupReport, DecidedBy, HostReport, ImageReport, LimitsReport, PayloadReport, PolicyReport,
     Report, SCHEMA, UsageReport, ViolationReport,
 };
-use crate::sys::time;
+use crate::sys::{signal, time};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ pub struct Outcome {
 pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
     let begin = time::monotonic_ns();
     let id = run_id();
+    refuse_forgotten_children()?;
     let mut compiled = compile::compile(request)?;
     let outcome = match launch::launch(&mut compiled, cancel.fd()) {
         Ok(launched) => {
@@ -58,6 +59,19 @@ pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Res
         Err(stopped) => not_launched(id, begin, compiled, stopped, cancel),
     };
     Ok(outcome)
+}
+
+/// Without their status, nothing could be said of how the payload ended.
+fn refuse_forgotten_children() -> Result<()> {
+    match signal::forgets_children() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::new(
+            Kind::Host,
+            "SIGCHLD is ignored in this process: the kernel would not tell how the program ends",
+        )
+        .help("set SIGCHLD to its default, without SA_NOCLDWAIT, before running a box")),
+        Err(e) => Err(Error::new(Kind::Host, format!("rt_sigaction(SIGCHLD): {}", errno_text(e as i32)))),
+    }
 }
 
 /// The box was never started: the report says why.
@@ -451,9 +465,10 @@ impl Builder {
             .name("stockade".to_owned())
             .spawn(move || run(self.request, &for_thread, || no_matter(tell.send(()), "nobody waits")))
             .map_err(host)?;
-        if told.recv().is_ok() || !thread.is_finished() {
+        if told.recv().is_ok() {
             return Ok(Running { thread, cancel });
         }
+        // Its end of the channel is gone without a word: it is at its end, or almost.
         match join(thread) {
             Err(error) => Err(error),
             Ok(outcome) => Ok(Running { thread: std::thread::spawn(move || Ok(outcome)), cancel }),
