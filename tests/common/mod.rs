@@ -26,10 +26,21 @@ pub fn is_root() -> bool {
 /// An id that owns nothing.
 pub const SOMEBODY: u32 = 42_424;
 
-/// A directory that every caller can enter, gone at the end of the test program's directory's life.
+/// Holds [`work`]'s directory.
+static WORK: OnceLock<tempfile::TempDir> = OnceLock::new();
+
+/// What a static holds is never dropped.
+extern "C" fn remove_work() {
+    if let Some(dir) = WORK.get() {
+        drop(fs::remove_dir_all(dir.path()));
+    }
+}
+
+/// A directory that every caller can enter, gone when the test program ends.
 pub fn work() -> &'static Path {
-    static WORK: OnceLock<tempfile::TempDir> = OnceLock::new();
     WORK.get_or_init(|| {
+        // SAFETY: the function needs nothing that is gone by then, and does not unwind.
+        assert_eq!(unsafe { libc::atexit(remove_work) }, 0);
         let dir = tempfile::Builder::new().prefix("stockade-test-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         dir
