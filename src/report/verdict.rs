@@ -130,10 +130,10 @@ pub fn classify(evidence: &Evidence) -> Decision {
     if let Some(failed) = &evidence.setup_failed {
         return decision(Verdict::SetupFailed, Rule::Failure, failed.clone());
     }
-    if let Some(kill) = killed_for(Rule::Cancelled) {
+    if let Some(at_ns) = evidence.cancelled_at_ns {
         let by = evidence.cancelled_by.map_or_else(|| "by the caller".to_owned(), signal_name);
-        let reason = format!("cancelled ({by}) after {}", seconds(kill.at_ns));
-        return decision(Verdict::Cancelled, Rule::Cancelled, reason);
+        let reason = format!("cancelled ({by}) after {}", seconds(at_ns));
+        return Decision { at_ns, ..decision(Verdict::Cancelled, Rule::Cancelled, reason) };
     }
     limits_and_violations(evidence, &decision).unwrap_or_else(|| by_itself(evidence, &decision))
 }

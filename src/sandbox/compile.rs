@@ -207,7 +207,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         entry,
         cwd: c_string(&policy.cwd)?,
         inner_maps: [map(policy.user.uid), map(policy.user.gid)],
-        rlimits: rlimits::prepare(&policy.limits),
+        rlimits: rlimits::prepare(&policy.limits, leaf.is_some()),
         last_cap: host.last_cap,
         landlock,
         listener: compiled.listener,

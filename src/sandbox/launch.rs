@@ -75,6 +75,8 @@ pub struct Facts {
     pub selves: SeenSelf,
     /// Host ids of the box.
     pub host_ids: (u32, u32),
+    /// CPU time of P right before its exec, where there is no cgroup that counts.
+    pub before_ns: u64,
 }
 
 /// A box whose payload runs.
@@ -214,7 +216,11 @@ impl Underway<'_> {
         self.judge()?;
         let baseline = match &self.compiled.leaf {
             Some(leaf) => leaf.baseline().map_err(|e| unreadable("the cgroup's counters", &e))?,
-            None => Counters::default(),
+            None => {
+                let payload = self.payload.as_ref().map_or(0, |p| p.pid);
+                self.facts.before_ns = time::process_cpu_ns(payload).unwrap_or(0);
+                Counters::default()
+            }
         };
         let started_ns = time::monotonic_ns();
         self.tell(Step::Acknowledge)?;

@@ -27,7 +27,9 @@ pub mod seccomp;
 mod strays;
 pub mod streams;
 mod supervise;
+mod urgency;
 mod verify;
+mod watch;
 
 pub use compile::StoreChoice;
 pub use root::Bind;

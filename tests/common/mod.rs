@@ -298,3 +298,24 @@ fn collect_leaves(dir: &Path, depth: usize, left: &mut Vec<String>) {
         }
     }
 }
+
+/// A busy process for each CPU, for as long as this lives.
+pub struct Load(Vec<std::process::Child>);
+
+impl Load {
+    /// Takes every CPU.
+    pub fn on_all_cpus() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let busy = |_| Command::new("/bin/sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        Self((0..cpus).map(busy).collect())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
