@@ -13,7 +13,7 @@ use super::compile::{self, Compiled};
 use super::frame::{Built, FRAME_BYTES, Frame, Ready, Stripped};
 use super::host::Host;
 use super::namespaces::{AT_BIRTH, HOST_ID_BASE};
-use super::order::Step;
+use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
 use super::strays::{self, Mark};
 use crate::Layer;
@@ -25,8 +25,15 @@ use crate::sys::{self, Errno, clone, fd, process, signal, time};
 /// emulated machine is slow, a process that hangs is not worth waiting for.
 const PATIENCE_MS: u16 = 60_000;
 
+/// Index of the word to M that its maps are written, behind those of the maps.
+const MAPS_WRITTEN: usize = 3;
+
 /// How long M may take to make two processes while a failed launch is taken down.
 const LAST_WORDS_MS: u16 = 2_000;
+
+/// A program that cannot wait for the payload cannot say how it ended.
+const VANISH: &str = "this program has SIGCHLD ignored, so that nobody would learn how the payload ended\n  \
+                      help: set it to its default, or to a handler without SA_NOCLDWAIT, before a launch";
 
 /// Why it does not matter when a wait fails during a teardown.
 const REAPED: &str = "somebody has reaped it already";
@@ -126,6 +133,9 @@ struct Underway<'a> {
 /// # Errors
 /// Nothing of the box is left then but its cgroup.
 pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launched, Stopped> {
+    if signal::children_vanish().unwrap_or(false) {
+        return Err(Stopped::Failed(VANISH.to_owned()));
+    }
     let middle = clone_middle(compiled)?;
     compiled.for_children.clear();
     let userns = strays::namespace_inode(middle.pid, "user");
@@ -158,9 +168,9 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
 fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
     let failed = |e: Errno| Stopped::Failed(clone_help(e));
     let before = signal::set_mask(u64::MAX).map_err(failed)?;
-    let made = clone::copy(AT_BIRTH, &compiled.plan, child::middle);
+    let made = own_step(Step::CloneMiddle, 0, || Ok(clone::copy(AT_BIRTH, &compiled.plan, child::middle)?));
     signal::set_mask(before).map_err(failed)?;
-    let made = made.map_err(failed)?;
+    let made = made.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
     Ok(Process { pid: made.pid, pidfd: made.pidfd })
 }
 
@@ -215,7 +225,8 @@ impl Underway<'_> {
         self.second_look()?;
         self.judge()?;
         let baseline = match &self.compiled.leaf {
-            Some(leaf) => leaf.baseline().map_err(|e| unreadable("the cgroup's counters", &e))?,
+            Some(leaf) => own_step(Step::Attest, 0, || leaf.baseline())
+                .map_err(|e| unreadable("the cgroup's counters", &e))?,
             None => {
                 let payload = self.payload.as_ref().map_or(0, |p| p.pid);
                 self.facts.before_ns = time::process_cpu_ns(payload).unwrap_or(0);
@@ -234,10 +245,10 @@ impl Underway<'_> {
 
     /// One byte: M waits for the maps, I for the acknowledgement.
     fn tell(&self, step: Step) -> Result<(), Stopped> {
-        match fd::write(self.compiled.control.as_raw_fd(), &[1]) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(Stopped::Failed(describe(step, "", e as i32))),
-        }
+        let index = usize::from(step == Step::WriteMaps) * MAPS_WRITTEN;
+        own_step(step, index, || Ok(fd::write(self.compiled.control.as_raw_fd(), &[1])?))
+            .map(drop)
+            .map_err(|e| Stopped::Failed(describe(step, "one byte", e.raw_os_error().unwrap_or(0))))
     }
 
     fn write_maps(&mut self) -> Result<(), Stopped> {
@@ -251,9 +262,9 @@ impl Underway<'_> {
             (host.uid, host.gid)
         };
         self.facts.host_ids = (uid, gid);
-        let write = |file: &str, content: String| {
+        let write = |index: usize, file: &str, content: String| {
             let path = format!("/proc/{pid}/{file}");
-            fs::write(&path, &content).map_err(|e| {
+            own_step(Step::WriteMaps, index, || fs::write(&path, &content)).map_err(|e| {
                 let help = if plan.as_root {
                     "the host ids of boxes, from 1879048192 on, must exist in the user namespace that stockade runs in: run it as an ordinary user there, or map that range"
                 } else {
@@ -264,10 +275,10 @@ impl Underway<'_> {
             })
         };
         if !plan.as_root {
-            write("setgroups", "deny".to_owned())?;
+            write(0, "setgroups", "deny".to_owned())?;
         }
-        write("uid_map", format!("{} {uid} 1", plan.uid))?;
-        write("gid_map", format!("{} {gid} 1", plan.gid))?;
+        write(1, "uid_map", format!("{} {uid} 1", plan.uid))?;
+        write(2, "gid_map", format!("{} {gid} 1", plan.gid))?;
         // The mounts are the very ones that M has inherited.
         for bind in self.compiled.binds.drain(..) {
             bind.show_as_own((uid, gid)).map_err(|e| Stopped::Failed(e.to_string()))?;
@@ -356,8 +367,9 @@ impl Underway<'_> {
             cgroup: &self.compiled.cgroup_lines,
             inner: stripped.inner_errno == 0,
         };
-        self.facts.place = posture::look_at_place(init.pid, payload.pid, &expected, &mut self.differences)
-            .map_err(|e| unreadable("the box's /proc", &e))?;
+        let differences = &mut self.differences;
+        let look = || posture::look_at_place(init.pid, payload.pid, &expected, differences);
+        self.facts.place = own_step(Step::Attest, 1, look).map_err(|e| unreadable("the box's /proc", &e))?;
         Ok(())
     }
 
@@ -385,16 +397,15 @@ impl Underway<'_> {
             rlimits: &rlimits,
             pipes: compiled.pipes,
         };
-        self.facts.selves = posture::look_at_self(init.pid, payload.pid, &expected, &mut self.differences)
-            .map_err(|e| unreadable("the box's /proc", &e))?;
+        let differences = &mut self.differences;
+        let look = || posture::look_at_self(init.pid, payload.pid, &expected, differences);
+        self.facts.selves = own_step(Step::Attest, 2, look).map_err(|e| unreadable("the box's /proc", &e))?;
         let inside = |path: &str| fs::File::open(format!("/proc/{}/root{path}", payload.pid));
-        self.tmpfs = compile::tmpfs_paths(&compiled.policy)
-            .into_iter()
-            .map(inside)
-            .collect::<io::Result<_>>()
+        let open = || compile::tmpfs_paths(&compiled.policy).into_iter().map(inside).collect();
+        self.tmpfs = own_step(Step::Attest, 3, open)
             .map_err(|e| unreadable("the box's file systems in memory", &e))?;
         if compiled.want_digest {
-            let copy = inside(&compiled.policy.payload.path);
+            let copy = own_step(Step::Attest, 4, || inside(&compiled.policy.payload.path));
             self.payload_copy = Some(copy.map_err(|e| unreadable("the payload's copy", &e))?);
         }
         if compiled.plan.landlock.is_some()

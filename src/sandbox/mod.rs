@@ -13,6 +13,8 @@ mod descriptors;
 mod frame;
 pub mod host;
 mod inherited;
+#[cfg(feature = "fault-injection")]
+mod inject;
 pub mod landlock;
 mod launch;
 mod meter;

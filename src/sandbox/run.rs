@@ -236,7 +236,7 @@ fn report(
         violations: evidence.violations.iter().map(|v| ViolationReport::new(v, action)).collect(),
         layers: if times.ran { verify::layers(compiled, facts) } else { verify::unknown_layers() },
         degraded,
-        notes: compiled.notes.clone(),
+        notes: compiled.notes.iter().cloned().chain(streams.stdin.note()).collect(),
         policy: Some(PolicyReport {
             name: compiled.policy.name.clone(),
             digest: compiled.policy.digest.clone(),
@@ -451,9 +451,10 @@ impl Builder {
             .name("stockade".to_owned())
             .spawn(move || run(self.request, &for_thread, || no_matter(tell.send(()), "nobody waits")))
             .map_err(host)?;
-        if told.recv().is_ok() || !thread.is_finished() {
+        if told.recv().is_ok() {
             return Ok(Running { thread, cancel });
         }
+        // The thread has nothing left to do but its answer.
         match join(thread) {
             Err(error) => Err(error),
             Ok(outcome) => Ok(Running { thread: std::thread::spawn(move || Ok(outcome)), cancel }),

@@ -38,6 +38,20 @@ pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<()> {
     unsafe { raw!(rt_sigaction, signal, &raw const action, null, SIGSET_BYTES) }.map(drop)
 }
 
+/// Whether this process has its ended children released unseen, so that nobody can wait for them.
+///
+/// # References
+/// `sigaction(2)`, `SA_NOCLDWAIT`
+pub fn children_vanish() -> Result<bool> {
+    let mut action = KernelSigaction { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    let null = std::ptr::null::<u8>();
+    // SAFETY: action is live, writable and in the kernel's own layout; nothing is changed.
+    unsafe { raw!(rt_sigaction, libc::SIGCHLD, null, &raw mut action, SIGSET_BYTES) }?;
+    #[allow(clippy::cast_sign_loss)] // a flag bit
+    let no_wait = libc::SA_NOCLDWAIT as u64;
+    Ok(action.handler == libc::SIG_IGN || action.flags & no_wait != 0)
+}
+
 /// Blocks or unblocks signals of the calling thread: exactly the bits of `mask`
 /// (signal N is bit N - 1) are blocked afterwards. Answers the mask before.
 ///
