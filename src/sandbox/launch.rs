@@ -117,6 +117,8 @@ struct Underway<'a> {
     middle_reaped: bool,
     /// Whether M was told to go on: from then on it makes processes.
     told: bool,
+    /// Whether a process has said what it failed at: what follows from that is no cause.
+    cause_known: bool,
     userns: Option<u64>,
     init: Option<Process>,
     payload: Option<Process>,
@@ -145,6 +147,7 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
         middle,
         middle_reaped: false,
         told: false,
+        cause_known: false,
         userns,
         init: None,
         payload: None,
@@ -158,6 +161,7 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
     match underway.follow() {
         Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
         Err(stopped) => {
+            let stopped = underway.first_cause(stopped);
             underway.tear_down();
             Err(stopped)
         }
@@ -216,6 +220,7 @@ impl Underway<'_> {
                 }
                 Frame::Listener => self.listener = passed,
                 Frame::Failed { step, index, errno } => {
+                    self.cause_known = true;
                     return Err(Stopped::Failed(self.describe(step, index, errno)));
                 }
                 Frame::Ready(ready) => self.facts.ready = Some(ready),
@@ -322,6 +327,30 @@ impl Underway<'_> {
         match Frame::decode(&bytes[..n]) {
             Some(frame) => Ok((frame, passed)),
             None => Err(Stopped::Failed("a record from the set-up makes no sense".to_owned())),
+        }
+    }
+
+    /// What the supervisor stumbled over may be no more than the end of a process that had said before
+    /// what it failed at.
+    fn first_cause(&mut self, stopped: Stopped) -> Stopped {
+        if self.cause_known || matches!(stopped, Stopped::Cancelled) {
+            return stopped;
+        }
+        while let Some(frame) = self.next_report(0) {
+            if let Frame::Failed { step, index, errno } = frame {
+                return Stopped::Failed(self.describe(step, index, errno));
+            }
+            self.take_note(frame);
+        }
+        stopped
+    }
+
+    /// A process that has to be killed when the launch is given up.
+    fn take_note(&mut self, frame: Frame) {
+        match frame {
+            Frame::InitPid(pid) => self.init = Process::open(pid).ok(),
+            Frame::PayloadPid(pid) => self.payload = Process::open(pid).ok(),
+            _ => {}
         }
     }
 
@@ -479,10 +508,8 @@ impl Underway<'_> {
         // Between the maps and its second clone M does nothing that can block: letting it come to its
         // reports leaves nobody unknown.
         while self.told && self.payload.is_none() && !self.payload_gone {
-            match self.next_report() {
-                Some(Frame::InitPid(pid)) => self.init = Process::open(pid).ok(),
-                Some(Frame::PayloadPid(pid)) => self.payload = Process::open(pid).ok(),
-                Some(_) => {}
+            match self.next_report(LAST_WORDS_MS) {
+                Some(frame) => self.take_note(frame),
                 None => break,
             }
         }
@@ -503,13 +530,13 @@ impl Underway<'_> {
         }
     }
 
-    /// What M still has to say; `None` once it has ended, or says nothing for long.
-    fn next_report(&self) -> Option<Frame> {
+    /// What is still to be said; `None` once M has ended, or for so long nothing was said.
+    fn next_report(&self, within_ms: u16) -> Option<Frame> {
         let control = self.compiled.control.as_fd();
         let read = PollFlags::POLLIN;
         let mut fds = [PollFd::new(control, read), PollFd::new(self.middle.pidfd.as_fd(), read)];
         loop {
-            match nix::poll::poll(&mut fds, PollTimeout::from(LAST_WORDS_MS)) {
+            match nix::poll::poll(&mut fds, PollTimeout::from(within_ms)) {
                 Err(Errno::EINTR) => {}
                 Ok(n) if n > 0 && fds[0].any() == Some(true) => break,
                 _ => return None,

@@ -133,6 +133,8 @@ impl Caller {
 /// What a run came to.
 #[derive(Debug)]
 pub struct Ran {
+    /// Process id that stockade had.
+    pub pid: u32,
     /// Exit status of stockade.
     pub status: i32,
     /// Standard output, as the caller got it.
@@ -241,6 +243,7 @@ impl Run {
         let (mut command, report) = self.command();
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
         let mut stdin = child.stdin.take().unwrap();
         let bytes = self.stdin;
         let feeder = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
@@ -249,6 +252,7 @@ impl Run {
         let text = fs::read(&report).unwrap_or_default();
         drop(fs::remove_file(&report));
         Ran {
+            pid,
             status: out.status.code().unwrap_or_else(|| -out.status.signal().unwrap_or(0)),
             stdout: out.stdout,
             stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
@@ -274,6 +278,12 @@ pub fn bare(program: &Path, args: &[&str], stdin: &[u8]) -> (i32, Vec<u8>) {
     feeder.join().unwrap();
     let status = out.status.code().unwrap_or_else(|| 128 + out.status.signal().unwrap_or(0));
     (status, out.stdout)
+}
+
+/// Cgroup directories that a stockade with this process id has left.
+pub fn leaves_of(pid: u32) -> Vec<String> {
+    let name = format!("/stockade-{pid}-");
+    leftovers().into_iter().filter(|path| path.contains(&name)).collect()
 }
 
 /// Cgroup directories and processes of boxes that are left on this host, whoever made them.

@@ -22,7 +22,6 @@ use super::clock::{self, CpuClock, Look};
 use super::frame::{FRAME_BYTES, Frame};
 use super::launch::Launched;
 use super::meter::Meter;
-use super::order::Step;
 use super::streams::Streams;
 use super::urgency::{self, Ahead};
 use crate::error::{errno_text, io_text, no_matter};
@@ -345,10 +344,9 @@ impl<'a> Supervisor<'a> {
                     let line = step.line();
                     let words = format!("{}: {}: {}", line.name, line.call, errno_text(errno));
                     let help = super::verify::help(step, errno).map(|h| format!("\n  help: {h}"));
-                    if matches!(step, Step::Exec | Step::WaitGate | Step::InitGate | Step::InitDumpable) {
-                        self.evidence.setup_failed = Some(words + &help.unwrap_or_default());
-                        self.kill_all();
-                    }
+                    // The first one is the cause of what the others say.
+                    self.evidence.setup_failed.get_or_insert(words + &help.unwrap_or_default());
+                    self.kill_all();
                 }
             }
         }
