@@ -272,12 +272,14 @@ fn open_failed(option: &str, path: &Path, e: &std::io::Error) -> Error {
 }
 
 fn open_input(path: &Path) -> Result<OwnedFd> {
-    File::options()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY)
-        .open(path)
-        .map(OwnedFd::from)
-        .map_err(|e| open_failed("--stdin", path, &e))
+    let open = |path| {
+        let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY).open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(std::io::Error::from_raw_os_error(libc::EISDIR));
+        }
+        Ok(OwnedFd::from(file))
+    };
+    open(path).map_err(|e| open_failed("--stdin", path, &e))
 }
 
 fn output(path: Option<&Path>, option: &str) -> Result<Output> {

@@ -20,7 +20,8 @@ pub struct Signals(SignalFd);
 impl Signals {
     /// From now on they end a run rather than this process. What the caller has had
     /// ignored (`nohup`, a background job of a plain shell) stays ignored. A stop
-    /// from the terminal is ignored: a stopped supervisor enforces nothing.
+    /// from the terminal is ignored: a stopped supervisor enforces nothing. The ends
+    /// of children are told, even to one whose caller wanted to hear of none.
     pub fn take() -> Result<Self> {
         let failed =
             |e: nix::errno::Errno| Error::new(Kind::Host, format!("signals: {}", errno_text(e as i32)));
@@ -28,7 +29,9 @@ impl Signals {
         let mut set = SigSet::empty();
         ENDING.into_iter().filter(|s| ignored & (1 << (*s as i32 - 1)) == 0).for_each(|s| set.add(s));
         set.thread_block().map_err(failed)?;
-        set_disposition(libc::SIGTSTP, Disposition::Ignore).map_err(failed)?;
+        for stop in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+            set_disposition(stop, Disposition::Ignore).map_err(failed)?;
+        }
         // A caller that ignores it would have the kernel forget how the program ended.
         set_disposition(libc::SIGCHLD, Disposition::Default).map_err(failed)?;
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self).map_err(failed)

@@ -14,6 +14,8 @@ mod descriptors;
 pub(crate) mod frame;
 mod host;
 mod inherited;
+#[cfg(feature = "fault-injection")]
+mod inject;
 mod landlock;
 mod launch;
 mod meter;
@@ -28,7 +30,9 @@ pub mod seccomp;
 mod strays;
 pub(crate) mod streams;
 mod supervise;
+mod urgency;
 mod verify;
+mod watch;
 
 pub use compile::StoreChoice;
 pub use root::Bind;

@@ -19,11 +19,12 @@ use super::root::Bind;
 use super::streams::{Input, Output};
 use super::supervise::{Cancel, Supervisor};
 use super::verify;
+use super::watch::{self, Watch};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
 use crate::image::digest::Hasher;
 use crate::policy::model::{OnViolation, Policy};
-use crate::report::evidence::{Evidence, Kill, Rule};
+use crate::report::evidence::{Evidence, Rule};
 use crate::report::model::{
     self, CleanupReport, DecidedBy, HostReport, ImageReport, LimitsReport, PayloadReport, PolicyReport,
     Report, SCHEMA, UsageReport, ViolationReport,
@@ -88,7 +89,7 @@ fn not_launched(
         Stopped::Failed(words) => evidence.setup_failed = Some(words),
         Stopped::Cancelled => {
             evidence.cancelled_by = cancel.signal();
-            evidence.kill = Some(Kill { rule: Rule::Cancelled, at_ns: 0 });
+            evidence.cancelled_at_ns = Some(0);
         }
     }
     let left = remove(compiled.leaf.take());
@@ -118,15 +119,14 @@ fn supervised(
     launched.facts.place = facts.place.clone();
     let meter = match compiled.leaf.take() {
         Some(leaf) => Meter::Cgroup { leaf, baseline: launched.baseline },
-        None => Meter::Watch {
+        None => Meter::Watch(Watch::new(watch::Start {
             pidns: facts.place.namespaces[2],
             roots: [launched.init.pid, launched.payload.pid],
             tmpfs: launched.tmpfs.iter().filter_map(|f| f.try_clone().ok()).collect(),
-            before_ns: time::process_cpu_ns(launched.payload.pid).unwrap_or(0),
-            memory_peak: 0,
-            processes_peak: 0,
-            cpu_ns: 0,
-        },
+            before_ns: facts.before_ns,
+            before: facts.ready.map(|r| r.usage).unwrap_or_default(),
+            limit: compiled.policy.limits.memory,
+        })),
     };
     let supervisor = Supervisor::new(
         launched,
@@ -140,7 +140,7 @@ fn supervised(
     let removing = time::monotonic_ns();
     let left = match meter {
         Meter::Cgroup { leaf, .. } => remove(Some(leaf)),
-        Meter::Watch { .. } => Vec::new(),
+        Meter::Watch(_) => Vec::new(),
     };
     let teardown_ns = teardown + time::monotonic_ns().saturating_sub(removing);
     let sha256 = match digest.map(JoinHandle::join) {
@@ -250,7 +250,7 @@ fn report(
         violations: evidence.violations.iter().map(|v| ViolationReport::new(v, action)).collect(),
         layers: if times.ran { verify::layers(compiled, facts) } else { verify::unknown_layers() },
         degraded,
-        notes: compiled.notes.clone(),
+        notes: compiled.notes.iter().cloned().chain(streams.stdin.note()).collect(),
         policy: Some(PolicyReport {
             name: compiled.policy.name.clone(),
             digest: compiled.policy.digest.clone(),

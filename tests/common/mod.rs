@@ -144,6 +144,8 @@ impl Caller {
 /// What a run came to.
 #[derive(Debug)]
 pub struct Ran {
+    /// Process id that stockade had.
+    pub pid: u32,
     /// Exit status of stockade.
     pub status: i32,
     /// Standard output, as the caller got it.
@@ -252,6 +254,7 @@ impl Run {
         let (mut command, report) = self.command();
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
         let mut stdin = child.stdin.take().unwrap();
         let bytes = self.stdin;
         let feeder = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
@@ -260,6 +263,7 @@ impl Run {
         let text = fs::read(&report).unwrap_or_default();
         drop(fs::remove_file(&report));
         Ran {
+            pid,
             status: out.status.code().unwrap_or_else(|| -out.status.signal().unwrap_or(0)),
             stdout: out.stdout,
             stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
@@ -287,6 +291,12 @@ pub fn bare(program: &Path, args: &[&str], stdin: &[u8]) -> (i32, Vec<u8>) {
     (status, out.stdout)
 }
 
+/// Cgroup directories that a stockade with this process id has left.
+pub fn leaves_of(pid: u32) -> Vec<String> {
+    let name = format!("/stockade-{pid}-");
+    leftovers().into_iter().filter(|path| path.contains(&name)).collect()
+}
+
 /// Cgroup directories and processes of boxes that are left on this host, whoever made them.
 pub fn leftovers() -> Vec<String> {
     let mut left = Vec::new();
@@ -306,6 +316,27 @@ fn collect_leaves(dir: &Path, depth: usize, left: &mut Vec<String>) {
             left.push(entry.path().display().to_string());
         } else {
             collect_leaves(&entry.path(), depth + 1, left);
+        }
+    }
+}
+
+/// A busy process for each CPU, for as long as this lives.
+pub struct Load(Vec<std::process::Child>);
+
+impl Load {
+    /// Takes every CPU.
+    pub fn on_all_cpus() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let busy = |_| Command::new("/bin/sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        Self((0..cpus).map(busy).collect())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{LeafError, PREFIX};
-use crate::sandbox::order::Step;
+use crate::sandbox::order::{Step, own_step};
 
 /// How long an empty leaf may refuse to go: the kernel lets the last task's
 /// traces linger for moments.
@@ -150,14 +151,16 @@ pub fn sweep(place: &Path) -> usize {
 pub struct Made {
     path: PathBuf,
     removed: bool,
+    limits: Cell<usize>,
 }
 
 impl Made {
-    /// Makes it. It must be new: a name that exists would mean a budget shared with somebody.
-    pub fn new(place: &Path, name: &str) -> Result<Self, LeafError> {
+    /// Makes it, the box's directory of this number. It must be new: a name that exists would mean a
+    /// budget shared with somebody.
+    pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
-        match fs::create_dir(&path) {
-            Ok(()) => Ok(Self { path, removed: false }),
+        match own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
+            Ok(()) => Ok(Self { path, removed: false, limits: Cell::new(0) }),
             Err(error) => {
                 Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
             }
@@ -198,9 +201,13 @@ impl Made {
         let what = format!("{value} to {}", path.display());
         let failed =
             |error| LeafError { step: Step::SetLimit, path: path.clone(), what: what.clone(), error };
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
-        file.write_all(value.as_bytes()).map_err(failed)?;
-        let seen = read_at_start(&file).map_err(failed)?;
+        let write = || {
+            let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+            file.write_all(value.as_bytes())?;
+            read_at_start(&file)
+        };
+        let number = self.limits.replace(self.limits.get() + 1);
+        let seen = own_step(Step::SetLimit, number, write).map_err(failed)?;
         if same(seen.trim()) {
             return Ok(());
         }

@@ -185,7 +185,7 @@ impl Parent {
 
     /// Makes a directory and sets its limits.
     pub fn make_leaf(&self, name: &str, limits: LeafLimits) -> Result<Leaf, LeafError> {
-        let dir = Made::new(&self.place, name)?;
+        let dir = Made::new(&self.place, name, 0)?;
         let at_most = |seen: &str| {
             let page = 4096;
             seen.parse::<u64>().is_ok_and(|seen| seen <= limits.memory && seen + page > limits.memory)
