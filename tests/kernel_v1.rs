@@ -4,7 +4,9 @@
 mod common;
 mod kernel_support;
 
-use common::{Caller, leftovers, payload, run};
+use std::path::Path;
+
+use common::{Caller, payload, run};
 use kernel_support::{all_enforced, throw_away_guest};
 
 fn probe() -> std::path::PathBuf {
@@ -20,14 +22,18 @@ fn box_of_root_is_in_each_of_the_three_hierarchies() {
     assert!(all_enforced(&ran), "{}", ran.all());
     assert_eq!(ran.report["host"]["cgroup"], "v1");
     let paths = ran.report["layers"]["cgroup"]["kernel"]["paths"].as_array().unwrap();
-    let controllers: Vec<&str> =
-        paths.iter().map(|p| p.as_str().unwrap().split_once(":/stockade-").expect("a leaf").0).collect();
+    let leaves: Vec<(&str, &str)> =
+        paths.iter().map(|p| p.as_str().unwrap().split_once(":/").expect("a leaf")).collect();
+    let controllers: Vec<&str> = leaves.iter().map(|(controller, _)| *controller).collect();
     assert_eq!(controllers, ["cpuacct", "memory", "pids"]);
+    for (controller, leaf) in leaves {
+        assert!(leaf.starts_with("stockade-"), "{leaf}");
+        assert!(!Path::new("/sys/fs/cgroup").join(controller).join(leaf).exists(), "{leaf} is left");
+    }
     // From inside each is the root.
     for line in ran.text().lines() {
         assert!(line.ends_with(":/"), "{line}");
     }
-    assert_eq!(leftovers(), Vec::<String>::new());
 }
 
 #[test]

@@ -108,7 +108,11 @@ pub fn place_below(mount: &Mount, path: &str) -> Option<PathBuf> {
     if below.split('/').any(|part| part == "..") {
         return None;
     }
-    Some(mount.at.join(below.trim_start_matches('/')))
+    match below.trim_start_matches('/') {
+        // Joining nothing would add a slash, which shows in messages.
+        "" => Some(mount.at.clone()),
+        below => Some(mount.at.join(below)),
+    }
 }
 
 /// Start time of a process in clock ticks since boot; with its pid it names it for good.
@@ -297,6 +301,7 @@ mod tests {
         assert_eq!(own[2], (vec![], "/docker/x/y:z".to_owned()));
         assert_eq!(place_below(&mounts[0], "/a/b").unwrap(), Path::new("/sys/fs/cgroup/memory/a/b"));
         assert_eq!(place_below(&mounts[1], &own[2].1).unwrap(), Path::new("/sys/fs/cgroup/a b/y:z"));
+        assert_eq!(place_below(&mounts[0], "/").unwrap().as_os_str(), "/sys/fs/cgroup/memory");
         assert_eq!(place_below(&mounts[1], "/elsewhere"), None);
         assert_eq!(place_below(&mounts[0], "/../x"), None);
     }
