@@ -458,7 +458,9 @@ impl Underway<'_> {
             return Ok(());
         }
         let list = refusing.join("; ");
-        Err(Stopped::Failed(format!("attest: the kernel does not show what the plan expects: {list}")))
+        let words = format!("attest: the kernel does not show what the plan expects: {list}");
+        let help = super::verify::attest_help(&self.facts);
+        Err(Stopped::Failed(words + &help.map(|h| format!("\n  help: {h}")).unwrap_or_default()))
     }
 
     /// A failed step in words: what its index was about is known here.

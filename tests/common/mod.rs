@@ -1,5 +1,12 @@
 //! What the tests share: compiled payloads, callers, runs and their reports.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,6 +18,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use serde_json::Value;
+
+mod host;
+pub use host::{patience, pause, sample, slow, stretched};
 
 /// Says why a test did not run; an error where everything must run.
 pub fn skip(reason: &str) {
@@ -101,16 +111,11 @@ pub fn payload_of(name: &str, text: &str, flags: &[&str]) -> PathBuf {
 pub enum Caller {
     /// Root, with cgroups.
     Root,
-    /// An ordinary user, without.
+    /// An ordinary user, on most hosts without.
     User,
 }
 
 impl Caller {
-    /// Everybody that this test program can be.
-    pub fn all() -> Vec<Caller> {
-        if is_root() { vec![Caller::Root, Caller::User] } else { vec![Caller::User] }
-    }
-
     /// A directory of their own that only they can write.
     pub fn home(self) -> PathBuf {
         let home = work().join(if self == Caller::Root { "root" } else { "user" });
@@ -188,6 +193,7 @@ pub struct Run {
     stdin: Vec<u8>,
     degrade: bool,
     env: Vec<(String, String)>,
+    through: Option<String>,
 }
 
 /// A run of `program` by `caller`.
@@ -198,15 +204,20 @@ pub fn run(caller: Caller, program: impl Into<PathBuf>) -> Run {
         program: program.into(),
         args: Vec::new(),
         stdin: Vec::new(),
-        degrade: caller == Caller::User,
+        degrade: !caller.has_cgroup(),
         env: Vec::new(),
+        through: None,
     }
 }
 
 impl Run {
-    /// Options of `stockade run`.
+    /// Options of `stockade run`. Limits in time are stretched where the host is slow.
     pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
-        self.options.extend(options.into_iter().map(str::to_owned));
+        for option in options {
+            let is_time =
+                self.options.last().is_some_and(|o| ["--wall-time", "--cpu-time"].contains(&o.as_str()));
+            self.options.push(if is_time { stretched(option) } else { option.to_owned() });
+        }
         self
     }
 
@@ -234,6 +245,12 @@ impl Run {
         self
     }
 
+    /// Started by a shell script of whoever runs the tests: `"$@"` is the command.
+    pub fn through(mut self, script: &str) -> Self {
+        self.through = Some(script.to_owned());
+        self
+    }
+
     /// The command, its report going to the path answered.
     pub fn command(&self) -> (Command, PathBuf) {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -244,9 +261,21 @@ impl Run {
         if self.degrade {
             command.args(["--degrade", "cgroup"]);
         }
+        if slow() > 1 {
+            // The policy's own may be too little here.
+            let limits = [("--cpu-time", "10s"), ("--wall-time", "30s")];
+            for (option, usual) in
+                limits.into_iter().filter(|(o, _)| !self.options.iter().any(|own| own == o))
+            {
+                command.args([option, &stretched(usual)]);
+            }
+        }
         command.args(&self.options).arg("--").arg(&self.program).args(&self.args);
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
-        (command, report)
+        match &self.through {
+            Some(script) => (by_shell(script, &command), report),
+            None => (command, report),
+        }
     }
 
     /// Runs it to its end.
@@ -270,6 +299,17 @@ impl Run {
             report: serde_json::from_slice(&text).unwrap_or(Value::Null),
         }
     }
+}
+
+/// A command as the `"$@"` of a shell script.
+fn by_shell(script: &str, command: &Command) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    shell
 }
 
 /// The same program without a box.

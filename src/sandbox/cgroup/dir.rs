@@ -109,7 +109,11 @@ pub fn place_below(mount: &Mount, path: &str) -> Option<PathBuf> {
     if below.split('/').any(|part| part == "..") {
         return None;
     }
-    Some(mount.at.join(below.trim_start_matches('/')))
+    match below.trim_start_matches('/') {
+        // Joining nothing would add a slash, which shows in messages.
+        "" => Some(mount.at.clone()),
+        below => Some(mount.at.join(below)),
+    }
 }
 
 /// Start time of a process in clock ticks since boot; with its pid it names it for good.
@@ -127,12 +131,24 @@ pub fn own_start_time() -> u64 {
     *START.get_or_init(|| start_time(std::process::id()).unwrap_or(0))
 }
 
-/// Whether the supervisor that made a leaf of this name is gone.
+/// Ends the name of the directory that a supervisor itself has moved to; a leaf's has a number.
+pub const SUPERVISOR: &str = "supervisor";
+
+/// Name of a directory that this process makes: it tells whose it is.
+#[must_use]
+pub fn name_of_own(end: &str) -> String {
+    format!("{PREFIX}{}-{}-{end}", std::process::id(), own_start_time())
+}
+
+/// Whether the supervisor that made a directory of this name is gone.
 fn orphaned(name: &str) -> Option<bool> {
     let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
     let pid: u32 = parts.next()?.parse().ok()?;
     let start: u64 = parts.next()?.parse().ok()?;
-    parts.next()?.parse::<u32>().ok()?;
+    let end = parts.next()?;
+    if end != SUPERVISOR {
+        end.parse::<u32>().ok()?;
+    }
     Some(start_time(pid) != Some(start))
 }
 
@@ -292,6 +308,7 @@ mod tests {
         assert_eq!(own[2], (vec![], "/docker/x/y:z".to_owned()));
         assert_eq!(place_below(&mounts[0], "/a/b").unwrap(), Path::new("/sys/fs/cgroup/memory/a/b"));
         assert_eq!(place_below(&mounts[1], &own[2].1).unwrap(), Path::new("/sys/fs/cgroup/a b/y:z"));
+        assert_eq!(place_below(&mounts[0], "/").unwrap().as_os_str(), "/sys/fs/cgroup/memory");
         assert_eq!(place_below(&mounts[1], "/elsewhere"), None);
         assert_eq!(place_below(&mounts[0], "/../x"), None);
     }
@@ -302,6 +319,9 @@ mod tests {
         assert!(start > 0);
         assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-0")), Some(false));
         assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0", start + 1)), Some(true));
+        assert_eq!(orphaned(&name_of_own(SUPERVISOR)), Some(false));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{SUPERVISOR}", start + 1)), Some(true));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-other", start + 1)), None);
         assert_eq!(orphaned("stockade-notours"), None);
         assert_eq!(orphaned("other-1-2-3"), None);
     }
