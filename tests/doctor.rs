@@ -375,7 +375,7 @@ fn read_only_sysctls_are_named() {
             &sick,
             "namespace_limit",
             "degraded",
-            "/proc/sys cannot be written, so that user namespaces in the box cannot be limited",
+            "a further user namespace could be made in the box, because /proc/sys/user/max_user_namespaces cannot be written",
             "--security-opt systempaths=unconfined",
         );
     }

@@ -18,7 +18,7 @@ mod demands;
 pub mod diff;
 pub mod explain;
 mod findings;
-mod json;
+pub(crate) mod json;
 pub mod lint;
 mod located;
 mod merge;

@@ -218,8 +218,10 @@ pub fn no_proc() -> Blocker {
 #[must_use]
 pub fn no_namespace_limit() -> Blocker {
     Blocker::new(
-        "/proc/sys cannot be written, so that user namespaces in the box cannot be limited",
-        "make it writable (docker, podman: --security-opt systempaths=unconfined); --degrade user_ns runs all the same",
+        "a further user namespace could be made in the box, because /proc/sys/user/max_user_namespaces cannot be \
+         written",
+        "have /proc/sys mounted writable in this container (docker, podman: --security-opt \
+         systempaths=unconfined); --degrade user_ns leaves it to the filter to refuse user namespaces",
     )
 }
 

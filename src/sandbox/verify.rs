@@ -27,8 +27,7 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
     let mut notes = Vec::new();
     if let Some(stripped) = facts.stripped {
         if stripped.trial_errno == 0 {
-            let why = blockers::no_namespace_limit().what;
-            differ(Layer::UserNs, format!("a further user namespace could be made in the box ({why})"));
+            differ(Layer::UserNs, further_user_namespace(facts));
         }
         if stripped.inner_errno != 0 {
             let why = errno_text(stripped.inner_errno);
@@ -76,23 +75,32 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
     compiled.notes.extend(notes);
 }
 
+/// What the trial showed, and why it could: the limit is a file of the host's `/proc`.
+fn further_user_namespace(facts: &Facts) -> String {
+    match facts.built.map_or(0, |b| b.userns_limit_errno) {
+        0 => "a further user namespace could be made in the box".to_owned(),
+        errno => format!("{} ({})", blockers::no_namespace_limit().what, errno_text(errno)),
+    }
+}
+
+/// What to do about a posture that differs, where that is known.
+#[must_use]
+pub fn attest_help(facts: &Facts) -> Option<String> {
+    let stripped = facts.stripped?;
+    let limited = facts.built.is_none_or(|b| b.userns_limit_errno == 0);
+    if stripped.trial_errno == 0 && !limited {
+        return Some(blockers::no_namespace_limit().fix);
+    }
+    let core = u64::from(stripped.core_limit) != rlimits::CORE_NEVER && Host::get().core_goes_to_program();
+    core.then(|| blockers::core_to_program().fix)
+}
+
 fn keyring_calls_refused(compiled: &Compiled) -> bool {
     let calls = [libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key];
     let allowed = |nr: &i64| {
         compiled.policy.syscalls.allow.iter().any(|r| r.calls.iter().any(|c| i64::from(*c) == *nr))
     };
     !calls.iter().any(allowed)
-}
-
-/// What to do about differences that have a known reason.
-#[must_use]
-pub fn difference_help(facts: &Facts) -> Option<String> {
-    let stripped = facts.stripped?;
-    if stripped.trial_errno == 0 {
-        return Some(blockers::no_namespace_limit().fix);
-    }
-    let core = u64::from(stripped.core_limit) != rlimits::CORE_NEVER && Host::get().core_goes_to_program();
-    core.then(|| blockers::core_to_program().fix)
 }
 
 /// What a failed step was about.
