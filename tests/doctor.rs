@@ -320,12 +320,12 @@ fn chroot_is_named() {
         return;
     }
     let dir = work().join("chroot");
-    for sub in ["proc", "usr", "lib", "lib64", "tmp", "bin", "dev", "etc"] {
+    for sub in ["proc", "usr", "lib", "lib64", "tmp", "bin", "dev", "etc", "sys"] {
         std::fs::create_dir_all(dir.join(sub)).unwrap();
     }
     let at = dir.display();
     let mounts = format!(
-        "for d in usr lib lib64 bin dev etc tmp proc; do [ -e /$d ] && mount --rbind /$d {at}/$d; done; set -- chroot {at} \"$@\""
+        "for d in usr lib lib64 bin dev etc tmp proc sys; do [ -e /$d ] && mount --rbind /$d {at}/$d; done; set -- chroot {at} \"$@\""
     );
     let sick = host(Caller::Root).mounts(&mounts);
     blocks(

@@ -75,6 +75,10 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 
+    /// Says what the policy stood in the way of, and what would allow it; the report has it, too.
+    #[arg(long)]
+    explain: bool,
+
     /// No verdict line, not even on a terminal.
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -210,7 +214,8 @@ impl Run {
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
-            .digest(self.report.is_some());
+            .digest(self.report.is_some())
+            .explain(self.explain);
         if let Some(note) = note {
             builder = builder.note(note);
         }
@@ -276,6 +281,9 @@ impl Run {
 fn tell(report: &Report, quiet: bool, verbose: bool) {
     if verbose {
         say::details(report);
+    }
+    if !quiet {
+        say::explanations(report);
     }
     if report.verdict >= Verdict::SetupFailed {
         say::refusal(report);

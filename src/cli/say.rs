@@ -68,6 +68,33 @@ pub fn verdict(report: &Report) {
     eprintln!("stockade: {}:{rest}", painted(word, colour));
 }
 
+/// Explanations that are told; the report has them all.
+const TOLD: usize = 20;
+const TOLD_OF_EXPECTED: usize = 3;
+
+/// What the policy stood in the way of: a line for each, the likely cause first.
+pub fn explanations(report: &Report) {
+    let Some(all) = &report.explanations else { return };
+    let (mut told, mut rest): (Vec<_>, Vec<_>) = all.iter().partition(|e| e.expected.is_none());
+    if told.is_empty() && report.verdict != Verdict::Ok {
+        // What programs usually do without may be what this one does not, if it was asked for at the end.
+        told = rest.drain(..rest.len().min(TOLD_OF_EXPECTED)).collect();
+    }
+    for explanation in told.iter().take(TOLD) {
+        eprintln!("stockade: explain: {}", explanation.line());
+    }
+    let more = told.len().saturating_sub(TOLD);
+    if more > 0 {
+        eprintln!("stockade: explain: and {more} more, in the report");
+    }
+    if told.is_empty() {
+        eprintln!("stockade: explain: the policy stood in the way of nothing that the program needed");
+    }
+    if !rest.is_empty() {
+        eprintln!("stockade: explain: {} more that programs do without, in the report", rest.len());
+    }
+}
+
 /// Notes and layers, for `-v`.
 pub fn details(report: &Report) {
     for note in &report.notes {

@@ -9,6 +9,7 @@
 //! run, each with its place and what to do about it. Nothing here makes a
 //! system call: callers read the files.
 
+pub mod amend;
 mod bounds;
 mod builtin;
 pub mod ceiling;

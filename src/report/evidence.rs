@@ -110,6 +110,8 @@ pub struct Evidence {
     pub tmp_full: bool,
     /// Whether they had no inode left.
     pub tmp_inodes_full: bool,
+    /// Whether a file of theirs is as long as a file may be. Looked for only where it is asked for.
+    pub file_cut_off: bool,
     /// Standard output.
     pub stdout: StreamEvidence,
     /// Standard error.
@@ -143,6 +145,7 @@ impl Evidence {
             forks_refused: 0,
             tmp_full: false,
             tmp_inodes_full: false,
+            file_cut_off: false,
             stdout: StreamEvidence::default(),
             stderr: StreamEvidence::default(),
             violations: Vec::new(),

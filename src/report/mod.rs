@@ -4,6 +4,7 @@
 //! Nothing here makes a system call but writing the finished report.
 
 pub mod evidence;
+pub mod explanation;
 pub mod model;
 pub mod text;
 pub mod verdict;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::evidence::{Evidence, Violation};
+use super::explanation::Explanation;
 use super::verdict::{Decision, Verdict, limits_hit, signal_name};
 use crate::Layer;
 use crate::policy::model::{Limits, OnOutput, Stack};
@@ -236,6 +237,9 @@ pub struct Report {
     pub host: HostReport,
     /// What was left behind.
     pub cleanup: CleanupReport,
+    /// What the policy stood in the way of, where that was asked for: the likely cause first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanations: Option<Vec<Explanation>>,
     /// The exit status that `stockade run` gives for it.
     #[serde(skip)]
     pub exit_status: u8,

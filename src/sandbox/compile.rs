@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
 use super::cgroup::{self, Leaf, LeafLimits, World};
+use super::explain::Explainer;
 use super::host::Host;
 use super::order::{self, Step};
 use super::plan::{Entry, Plan, PrivateEntry, PrivateKind, RootPlan};
@@ -68,6 +69,8 @@ pub struct Request {
     pub want_digest: bool,
     /// Said in the report's notes.
     pub notes: Vec<String>,
+    /// Whether the report must say what the policy stood in the way of.
+    pub explain: bool,
 }
 
 /// Where closures are kept.
@@ -125,6 +128,8 @@ pub struct Compiled {
     pub binds: Vec<OpenBind>,
     /// Whether the report must have the payload's digest.
     pub want_digest: bool,
+    /// Hears of what is refused, where that is asked for.
+    pub explainer: Option<Explainer>,
 }
 
 /// Compiles a request.
@@ -150,12 +155,9 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let prepared = layout.prepare(&image, payload.size)?;
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
-    let filters = seccomp::compile(&seccomp::Rules {
-        syscalls: &policy.syscalls,
-        exec: policy.exec,
-        wx: policy.wx,
-        argument: &seccomp::table,
-    })?;
+    let rules = seccomp::Rules::of(&policy, &seccomp::table);
+    let ordinary = seccomp::compile(&rules)?;
+    let explaining = request.explain.then(|| seccomp::compile_explaining(&rules)).transpose()?;
     let program = program_path(&policy)?;
     let argv = arguments(&policy, &request.program, &request.args)?;
     let envp = environment(&policy, &request.env)?;
@@ -179,6 +181,10 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let pipes = [&inside.stdin, &inside.stdout, &inside.stderr]
         .map(|fd| sys::fd::identity(fd.as_fd()).map_or(0, |i| i.ino));
     let nonce = nonce()?;
+    let explainer = request
+        .explain
+        .then(|| Explainer::new(policy.clone(), request.binds, ordinary.with_nonce(nonce), nonce));
+    let filters = explaining.unwrap_or(ordinary);
     let compiled = filters.with_nonce(nonce);
     let (root, root_files) = root_plan(&image)?;
     let entry = leaf.as_ref().map_or(Entry::None, Leaf::entry);
@@ -254,6 +260,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         pipes,
         for_children,
         want_digest: request.want_digest,
+        explainer,
         binds,
         policy,
     })

@@ -35,6 +35,13 @@ impl Meter {
         }
     }
 
+    /// How many processes and threads it has besides this process.
+    #[must_use]
+    pub fn tasks_but(&self, init: i32) -> usize {
+        let threads = |pid: i32| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        self.processes().into_iter().filter(|pid| *pid != init).map(threads).sum()
+    }
+
     /// CPU time used so far.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod child;
 mod clock;
 mod compile;
 mod descriptors;
+pub(crate) mod explain;
 pub(crate) mod frame;
 pub(crate) mod host;
 mod inherited;

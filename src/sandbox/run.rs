@@ -135,8 +135,9 @@ fn supervised(
         &compiled.policy.limits,
         &compiled.policy.syscalls,
         cancel,
-    );
-    let (mut evidence, meter, teardown) = supervisor.run();
+    )
+    .explaining(compiled.explainer.take());
+    let (mut evidence, meter, teardown, explainer) = supervisor.run();
     let removing = time::monotonic_ns();
     let left = match meter {
         Meter::Cgroup { leaf, .. } => remove(Some(leaf)),
@@ -153,7 +154,11 @@ fn supervised(
         Some(Err(_)) => None,
     };
     let times = Times { setup_ns, teardown_ns, ran: true };
-    let report = report(id, &compiled, &facts, &evidence, &times, sha256, left);
+    let mut report = report(id, &compiled, &facts, &evidence, &times, sha256, left);
+    if let Some(explainer) = explainer {
+        report.explanations = Some(explainer.explain(&report.limits_hit, evidence.file_cut_off));
+        report.notes.extend(explainer.remark());
+    }
     Outcome {
         report,
         stdout: compiled.streams.stdout.take_captured(),
@@ -268,6 +273,7 @@ fn report(
         }),
         host: host_report(compiled.cgroup),
         cleanup: CleanupReport { ok: left.is_empty(), left },
+        explanations: compiled.explainer.is_some().then(Vec::new),
         exit_status: judged.exit_status,
     }
 }
@@ -310,6 +316,7 @@ pub fn refusal_report(error: &Error) -> Report {
         payload: None,
         host: host_report(None),
         cleanup: CleanupReport { ok: true, left: Vec::new() },
+        explanations: None,
         exit_status: error.kind().exit_code(),
     }
 }
@@ -369,6 +376,7 @@ impl Sandbox {
                 store: StoreChoice::Default,
                 want_digest: true,
                 notes: Vec::new(),
+                explain: false,
             },
         }
     }
@@ -438,6 +446,14 @@ impl Builder {
     /// Whether the report has the payload's SHA-256 (default: yes).
     pub fn digest(mut self, wanted: bool) -> Self {
         self.request.want_digest = wanted;
+        self
+    }
+
+    /// Whether the report says what the policy stood in the way of, and what would allow it (default:
+    /// no). The supervisor then answers refused calls, and hears of some that are allowed: what can
+    /// succeed stays the same, times do not.
+    pub fn explain(mut self, wanted: bool) -> Self {
+        self.request.explain = wanted;
         self
     }
 

@@ -23,6 +23,8 @@ impl Resolve {
         Self(libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
     /// Symbolic links are followed, the kernel's magic ones are not.
     pub const PLAIN: Self = Self(libc::RESOLVE_NO_MAGICLINKS);
+    /// The directory is the root of everything, for links and `..` as well.
+    pub const IN_ROOT: Self = Self(libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS);
 }
 
 /// Opens `path` relative to `dir` with `O_CLOEXEC` and exactly `flags`.

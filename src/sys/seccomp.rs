@@ -14,6 +14,9 @@ const FLAG_NEW_LISTENER: u32 = 1 << 3;
 const FLAG_WAIT_KILLABLE_RECV: u32 = 1 << 5;
 const IOCTL_NOTIF_RECV: u32 = 0xc050_2100;
 const IOCTL_NOTIF_SEND: u32 = 0xc018_2101;
+const IOCTL_NOTIF_ID_VALID: u32 = 0x4008_2102;
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`: the kernel carries the call out.
+const CONTINUE: u32 = 1;
 
 /// `struct sock_fprog`.
 #[repr(C)]
@@ -82,18 +85,36 @@ pub fn receive(listener: BorrowedFd<'_>) -> Result<Notification> {
     Ok(n)
 }
 
-/// Answers a notification: the call fails with `errno` and is not executed.
-/// There is no way here to let a call through.
-pub fn refuse(listener: BorrowedFd<'_>, id: u64, errno: Errno) -> Result<()> {
-    /// `struct seccomp_notif_resp`.
-    #[repr(C)]
-    struct Response {
-        id: u64,
-        val: i64,
-        error: i32,
-        flags: u32,
+/// `struct seccomp_notif_resp`.
+#[repr(C)]
+struct Response {
+    id: u64,
+    val: i64,
+    error: i32,
+    flags: u32,
+}
+
+impl Response {
+    fn send(&self, listener: BorrowedFd<'_>) -> Result<()> {
+        // SAFETY: self is a live `struct seccomp_notif_resp`.
+        unsafe { raw!(ioctl, listener.as_raw_fd(), IOCTL_NOTIF_SEND, &raw const *self) }.map(drop)
     }
-    let response = Response { id, val: 0, error: -(errno as i32), flags: 0 };
-    // SAFETY: response is a live `struct seccomp_notif_resp`.
-    unsafe { raw!(ioctl, listener.as_raw_fd(), IOCTL_NOTIF_SEND, &raw const response) }.map(drop)
+}
+
+/// Answers a notification: the call fails with `errno` and is not executed.
+pub fn refuse(listener: BorrowedFd<'_>, id: u64, errno: Errno) -> Result<()> {
+    Response { id, val: 0, error: -(errno as i32), flags: 0 }.send(listener)
+}
+
+/// Answers a notification: the kernel carries the call out as it stands in the registers. What its
+/// pointers lead to may have changed since it was looked at: only for a call that is allowed whatever
+/// they lead to.
+pub fn proceed(listener: BorrowedFd<'_>, id: u64) -> Result<()> {
+    Response { id, val: 0, error: 0, flags: CONTINUE }.send(listener)
+}
+
+/// Whether the caller still waits: if so, its pid was nobody else's until now.
+pub fn still_waits(listener: BorrowedFd<'_>, id: u64) -> bool {
+    // SAFETY: id is a live 64-bit number.
+    unsafe { raw!(ioctl, listener.as_raw_fd(), IOCTL_NOTIF_ID_VALID, &raw const id) }.is_ok()
 }

@@ -9,9 +9,10 @@ use super::FIRST_FOREIGN_CALL;
 use super::answer::{Answer, ENOSYS};
 use super::evaluate::{OFFSET_ARCH, OFFSET_NUMBER, check};
 use super::graph::{Constant, Graph, Id, Test};
-use super::ir;
+use super::explain::UNSEEN;
+use super::ir::{self, Outcome};
 use super::layout::lay_out;
-use super::meaning::Rules;
+use super::meaning::{HAND_OVER, Rules};
 use super::question::ARCH_X86_64;
 use super::reduce::Reduce;
 use super::search::Segments;
@@ -145,6 +146,36 @@ pub fn compile(rules: &Rules<'_>) -> Result<Compiled> {
     }
     let listener = if listener.is_used() { Some(listener.finish(&mut graph)?) } else { None };
     Ok(Compiled { listener, main: main.finish(&mut graph)? })
+}
+
+/// Compiles a policy for a run that is to be explained: the listener hears of every call that the
+/// policy refuses, and of the allowed ones that may fail for want of a path or of room. See
+/// [`super::explain`] for who answers, and how.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_explaining(rules: &Rules<'_>) -> Result<Compiled> {
+    let mut ir = ir::lower(rules)?;
+    for nr in UNSEEN.into_iter().chain(HAND_OVER) {
+        ir.entry(nr).or_insert_with(Outcome::absent);
+    }
+    let mut graph = Graph::default();
+    let mut reduce = Reduce::default();
+    let mut main = Dispatch::new(&mut graph, Answer::Allow);
+    let mut listener = Dispatch::new(&mut graph, Answer::Notify);
+    for (nr, outcome) in ir {
+        let heard = if UNSEEN.contains(&nr) {
+            let raw = graph.outcome(&outcome, &in_main)?;
+            main.call(nr, reduce.reduce(&mut graph, raw));
+            outcome
+        } else {
+            outcome.explained(nr)
+        };
+        let raw = graph.outcome(&heard, &in_listener)?;
+        listener.call(nr, reduce.reduce(&mut graph, raw));
+    }
+    Ok(Compiled { listener: Some(listener.finish(&mut graph)?), main: main.finish(&mut graph)? })
 }
 
 /// The program of the box's own pid 1: these calls and nothing else. Anything

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::FIRST_FOREIGN_CALL;
 use super::answer::{Answer, EACCES, ENOSYS, EPERM};
 use super::compile::NONCE_WORDS;
+use super::explain::WATCHED;
 use super::evaluate::MAX_INSTRUCTIONS;
 use super::meaning::{
     EXECVE, EXECVEAT, FIRST_NONCE_ARGUMENT, HAND_OVER, PROT, Rules, SETS_PROTECTION, WRITE_EXEC, Width,
@@ -69,6 +70,24 @@ impl<'a> Outcome<'a> {
     /// Whether the supervisor may hear of the call.
     pub(super) fn notifies(&self) -> bool {
         self.clauses.iter().map(|c| c.then).chain([self.otherwise]).any(|a| a == Answer::Notify)
+    }
+
+    /// Of a call that no rule names.
+    pub(super) const fn absent() -> Self {
+        Outcome { clauses: Vec::new(), otherwise: Answer::Errno(ENOSYS) }
+    }
+
+    /// The same for a run that is to be explained: what is refused is notified, and what is allowed
+    /// as well where it is watched.
+    pub(super) fn explained(self, nr: u32) -> Outcome<'a> {
+        let heard = |answer| match answer {
+            Answer::Kill => Answer::Kill,
+            Answer::Allow if !WATCHED.contains(&nr) => Answer::Allow,
+            _ => Answer::Notify,
+        };
+        let clauses = self.clauses.into_iter().map(|c| Clause { then: heard(c.then), ..c }).collect();
+        let outcome = Outcome { clauses, otherwise: heard(self.otherwise) };
+        if nr == EXECVE || HAND_OVER.contains(&nr) { outcome.but_with_nonce() } else { outcome }
     }
 
     /// The same, but what would be notified passes with the nonce.

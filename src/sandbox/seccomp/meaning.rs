@@ -9,6 +9,7 @@ use super::FIRST_FOREIGN_CALL;
 use super::answer::{Answer, EACCES, ENOSYS, EPERM};
 use super::compile::NONCE_WORDS;
 use super::evaluate::Call;
+use super::explain::{UNSEEN, WATCHED};
 use super::question::{ARCH_X86_64, Input, Known, Question, Relation, Word};
 use crate::policy::model::{AllowRule, Condition, Exec, Otherwise, Policy, Syscalls, Test, When, Wx};
 
@@ -93,6 +94,20 @@ pub(super) fn meaning(rules: &Rules<'_>, input: &mut dyn Input) -> Answer {
         return Answer::Allow;
     }
     answer
+}
+
+/// What the programs of a run that is to be explained do together: notify what the policy refuses, and
+/// some of what it allows.
+pub(super) fn explained(rules: &Rules<'_>, input: &mut dyn Input) -> Answer {
+    let plain = meaning(rules, input);
+    if plain == Answer::Kill || named(&UNSEEN, input).is_some() {
+        return plain;
+    }
+    if plain == Answer::Allow && named(&WATCHED, input).is_none() {
+        return Answer::Allow;
+    }
+    let launcher = named(&HAND_OVER, input).is_some() || named(&[EXECVE], input).is_some();
+    if launcher && has_nonce(input) { Answer::Allow } else { Answer::Notify }
 }
 
 fn for_payload(rules: &Rules<'_>, input: &mut dyn Input) -> Answer {

@@ -43,6 +43,7 @@ mod answer;
 mod compare;
 mod compile;
 mod evaluate;
+mod explain;
 mod graph;
 mod ir;
 mod layout;
@@ -55,10 +56,11 @@ mod solve;
 
 pub use answer::{Answer, EACCES, ENOSYS, EPERM};
 pub use compare::{Case, TooManyCases, compare, table};
-pub use compile::{Compiled, Filters, NONCE_WORDS, Program, compile, compile_init};
+pub use compile::{Compiled, Filters, NONCE_WORDS, Program, compile, compile_explaining, compile_init};
 pub use evaluate::{Call, Fault, check, constant, run, stack};
+pub use explain::{Reply, UNSEEN, WATCHED, reply};
 pub use meaning::{ArgumentTable, Rules, Width, decide};
-pub use prove::{Counterexample, Proof, Refuted, prove, prove_filters, prove_init};
+pub use prove::{Counterexample, Proof, Refuted, prove, prove_explaining, prove_filters, prove_init};
 pub use question::ARCH_X86_64;
 pub use seccompiler::sock_filter;
 

@@ -41,7 +41,7 @@ use super::FIRST_FOREIGN_CALL;
 use super::answer::Answer;
 use super::compile::{Compiled, Filters, NONCE_WORDS, Program};
 use super::evaluate::{Call, Fault, check, more_severe, run_on};
-use super::meaning::{Rules, meaning};
+use super::meaning::{Rules, explained, meaning};
 use super::question::{ARCH_X86_64, Input, Question, Relation, WORDS, Word};
 use super::solve::{Facts, TooHard};
 
@@ -117,9 +117,26 @@ impl From<Fault> for Refuted {
 ///
 /// A call for which they do not, or why the proof was given up.
 pub fn prove(compiled: &Compiled, rules: &Rules<'_>) -> Result<Proof, Refuted> {
-    let listener = compiled.listener.as_ref().map(|program| (program, Part::Listener));
-    let programs: Vec<_> = listener.into_iter().chain([(&compiled.main, Part::Main)]).collect();
-    explore(&programs, &|input| meaning(rules, input))
+    explore(&compiled.parts(), &|input| meaning(rules, input))
+}
+
+/// Proves of the programs of [`super::compile_explaining`] that for every call they do one of these:
+/// kill what the policy kills; notify what it refuses, or what it allows and is watched; or what it
+/// means. So nothing passes that the policy does not allow, but for what is answered to a
+/// notification: see [`super::reply`].
+///
+/// # Errors
+///
+/// A call for which they do not, or why the proof was given up.
+pub fn prove_explaining(compiled: &Compiled, rules: &Rules<'_>) -> Result<Proof, Refuted> {
+    explore(&compiled.parts(), &|input| explained(rules, input))
+}
+
+impl Compiled {
+    fn parts(&self) -> Vec<(&Program, Part)> {
+        let listener = self.listener.as_ref().map(|program| (program, Part::Listener));
+        listener.into_iter().chain([(&self.main, Part::Main)]).collect()
+    }
 }
 
 /// Proves the same of the programs of one launch, under its nonce. Takes any

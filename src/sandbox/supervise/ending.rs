@@ -12,7 +12,7 @@ use crate::error::{errno_text, io_text};
 use crate::report::evidence::{Evidence, StreamEvidence};
 use crate::sandbox::strays::{self, Mark};
 use crate::sandbox::streams::Drain;
-use crate::sandbox::{meter, urgency};
+use crate::sandbox::{explain, meter, urgency};
 use crate::sys::{Errno, process, time};
 
 /// How long pid 1 may linger before its strays are looked for.
@@ -82,6 +82,10 @@ impl Supervisor<'_> {
             let (bytes, inodes) = meter::exhausted(file);
             self.evidence.tmp_full |= bytes;
             self.evidence.tmp_inodes_full |= inodes;
+        }
+        if self.explainer.is_some() {
+            let cut_off = |dir| explain::some_file_has_size(dir, self.limits.file_size);
+            self.evidence.file_cut_off = self.launched.tmpfs.iter().any(cut_off);
         }
         self.launched.tmpfs.clear();
     }

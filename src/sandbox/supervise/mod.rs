@@ -19,6 +19,7 @@ use nix::sys::time::TimeSpec;
 
 use self::sources::Source;
 use super::clock::{self, CpuClock, Look};
+use super::explain::Explainer;
 use super::frame::{FRAME_BYTES, Frame};
 use super::launch::Launched;
 use super::meter::Meter;
@@ -57,6 +58,7 @@ pub struct Supervisor<'a> {
     syscalls: &'a Syscalls,
     cancel: &'a dyn Cancel,
     evidence: Evidence,
+    explainer: Option<Explainer>,
     seen: HashMap<(u32, [u64; 6]), usize>,
     violations: u64,
     exec_done: bool,
@@ -99,6 +101,7 @@ impl<'a> Supervisor<'a> {
             syscalls,
             cancel,
             evidence: Evidence { limits: Some(limits.clone()), ..Evidence::none() },
+            explainer: None,
             seen: HashMap::new(),
             violations: 0,
             exec_done: false,
@@ -111,13 +114,19 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// Takes note of what the policy stands in the way of.
+    pub fn explaining(mut self, explainer: Option<Explainer>) -> Self {
+        self.explainer = explainer;
+        self
+    }
+
     fn since_start(&self) -> u64 {
         time::monotonic_ns().saturating_sub(self.launched.started_ns)
     }
 
     /// Runs the box to its end. Answers the evidence, complete but for the cleanup; the meter, whose
-    /// cgroup is empty and can be removed; and how long the box took to go after its payload.
-    pub fn run(mut self) -> (Evidence, Meter, u64) {
+    /// cgroup is empty and can be removed; how long the box took to go after its payload; and who took notes.
+    pub fn run(mut self) -> (Evidence, Meter, u64, Option<Explainer>) {
         no_matter(time::exact_timers(), "kills are late by 50 µs then");
         let ahead = Ahead::of_others();
         if let Err(e) = self.watch_until_end() {
@@ -131,7 +140,7 @@ impl<'a> Supervisor<'a> {
         self.streams.stop_input();
         self.drain();
         self.stream_evidence();
-        (self.evidence, self.meter, teardown_ns)
+        (self.evidence, self.meter, teardown_ns, self.explainer)
     }
 
     fn fail(&mut self, words: String) {

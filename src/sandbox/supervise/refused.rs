@@ -8,7 +8,9 @@ use nix::poll::PollFlags;
 use super::Supervisor;
 use crate::policy::model::OnViolation;
 use crate::report::evidence::{Rule, Violation};
-use crate::sys::{Errno, seccomp};
+use crate::sandbox::seccomp::Reply;
+use crate::sys::seccomp::Notification;
+use crate::sys::{self, Errno, seccomp};
 
 /// Different refused calls that are kept; more are only counted against the limit.
 const VIOLATIONS_KEPT: usize = 64;
@@ -32,6 +34,27 @@ impl Supervisor<'_> {
                 return Ok(());
             }
         };
+        let reply = match &mut self.explainer {
+            None => Reply::Violation,
+            Some(explainer) => {
+                let reply = explainer.reply(&call);
+                let (meter, init) = (&self.meter, self.launched.init.pid);
+                explainer.look(listener.as_fd(), &call, reply, || meter.tasks_but(init));
+                reply
+            }
+        };
+        let answered = match reply {
+            Reply::Violation => return self.violation(&call),
+            Reply::Proceed => seccomp::proceed(listener.as_fd(), call.id),
+            Reply::Fail(errno) => {
+                seccomp::refuse(listener.as_fd(), call.id, Errno::from_raw(i32::from(errno)))
+            }
+        };
+        still_there(answered)
+    }
+
+    /// A call that the policy calls a violation.
+    fn violation(&mut self, call: &Notification) -> io::Result<()> {
         self.record(call.nr.unsigned_abs(), call.args);
         let too_many = self.violations > u64::from(self.syscalls.max_violations);
         if self.syscalls.on_violation == OnViolation::Kill || too_many {
@@ -39,11 +62,7 @@ impl Supervisor<'_> {
             return Ok(());
         }
         let Some(listener) = &self.launched.listener else { return Ok(()) };
-        match seccomp::refuse(listener.as_fd(), call.id, Errno::EPERM) {
-            // The caller died meanwhile.
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(e) => Err(e.into()),
-        }
+        still_there(seccomp::refuse(listener.as_fd(), call.id, Errno::EPERM))
     }
 
     fn record(&mut self, number: u32, args: [u64; 6]) {
@@ -57,5 +76,13 @@ impl Supervisor<'_> {
             }
             None => {}
         }
+    }
+}
+
+/// The caller may have died meanwhile.
+fn still_there(answered: sys::Result<()>) -> io::Result<()> {
+    match answered {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(e) => Err(e.into()),
     }
 }

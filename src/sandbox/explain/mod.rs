@@ -1,0 +1,296 @@
+//! `--explain`: what the policy refused, and what would allow it.
+//!
+//! While the box runs, the supervisor hears of every refused call and of the allowed ones that may fail for
+//! want of a path, a descriptor, a process or bytes of a file (see [`super::seccomp::WATCHED`]); what comes of
+//! them is noted here, each kind once. Afterwards, [`findings`] makes sentences and proposals of the notes.
+//!
+//! Guarantees: nothing noted here decides anything. Relies on [`super::seccomp::reply`] for every answer.
+
+mod caller;
+mod expected;
+mod findings;
+mod places;
+mod proposals;
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+
+use self::caller::{Caller, Found, errno_name};
+use self::places::{Place, Want};
+use super::root::Bind;
+use super::seccomp::{self, ARCH_X86_64, Call, Filters, NONCE_WORDS, Reply, Rules};
+use crate::policy::model::{Access, Policy};
+use crate::policy::names::{ArgKind, argument, arguments};
+use crate::sys::seccomp::Notification;
+
+pub use caller::some_file_has_size;
+
+/// Different things that are kept; of more only the number.
+const KEPT: usize = 256;
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// The policy refuses it; `None`: as a violation.
+    Refused(Option<String>),
+    /// The path leads to nothing.
+    Missing,
+    /// The path, or the directory that it would be made in, may not be written.
+    ReadOnly,
+    /// The path may not be executed.
+    NotExecutable,
+    /// One more descriptor, process, or a file so long, is more than the limit.
+    Full(Room),
+}
+
+/// Which limit has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Room {
+    OpenFiles,
+    Processes,
+    FileSize,
+}
+
+/// A kind of trouble, as often as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub nr: u32,
+    pub args: [u64; 6],
+    pub path: Option<NamedPath>,
+    pub trouble: Trouble,
+    pub count: u64,
+    /// Larger for what came later.
+    pub last: u64,
+}
+
+/// A path that a call names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamedPath {
+    /// As it was given.
+    pub given: String,
+    /// From the root of the box.
+    pub at: String,
+    /// Whether the call would have made it.
+    pub to_make: bool,
+    /// Whether it is there, in a place whose programs may be executed.
+    pub runs: bool,
+}
+
+/// What makes two notes the same: what can be told of the call.
+type Key = (u32, [u64; 6], Option<NamedPath>, Trouble);
+
+/// Hears and notes.
+#[derive(Debug)]
+pub struct Explainer {
+    policy: Policy,
+    binds: Vec<Bind>,
+    ordinary: Filters,
+    nonce: [u32; NONCE_WORDS],
+    seen: HashMap<Key, usize>,
+    notes: Vec<Note>,
+    /// Things that were not kept.
+    more: u64,
+    clock: u64,
+}
+
+impl Explainer {
+    pub fn new(policy: Policy, binds: Vec<Bind>, ordinary: Filters, nonce: [u32; NONCE_WORDS]) -> Self {
+        Self { policy, binds, ordinary, nonce, seen: HashMap::new(), notes: Vec::new(), more: 0, clock: 0 }
+    }
+
+    /// How a notified call is answered. Its registers decide, and nothing else.
+    pub fn reply(&self, n: &Notification) -> Reply {
+        let call = Call { arch: n.arch, nr: n.nr.unsigned_abs(), args: n.args };
+        let rules = Rules::of(&self.policy, &seccomp::table);
+        seccomp::reply(&self.ordinary, &rules, self.nonce, &call)
+    }
+
+    /// Notes what will come of a call that waits for this answer; `processes` are those of the box.
+    pub fn look(
+        &mut self,
+        listener: BorrowedFd<'_>,
+        n: &Notification,
+        reply: Reply,
+        processes: impl FnOnce() -> usize,
+    ) {
+        if n.arch != ARCH_X86_64 {
+            return;
+        }
+        let nr = n.nr.unsigned_abs();
+        let caller = Caller::of(listener, n);
+        match reply {
+            Reply::Proceed => self.look_at_allowed(caller.as_ref(), nr, &n.args, processes),
+            Reply::Fail(_) | Reply::Violation => {
+                let errno = match reply {
+                    Reply::Fail(errno) => Some(errno_name(errno)),
+                    _ => None,
+                };
+                let path = caller.and_then(|c| self.named_path(&c, nr, &n.args));
+                self.note(nr, n.args, path, Trouble::Refused(errno));
+            }
+        }
+    }
+
+    /// The path of a refused call.
+    fn named_path(&self, caller: &Caller, nr: u32, args: &[u64; 6]) -> Option<NamedPath> {
+        let path = path_of(caller, &places::named(nr)?, args)?;
+        let runs = match caller.resolve(path.at.as_bytes(), true) {
+            // What it runs already; the link is none that could be followed here.
+            _ if path.at == "/proc/self/exe" => true,
+            Found::At(real) => self.access(&real).execute,
+            Found::Missing | Found::Unknown => false,
+        };
+        Some(NamedPath { runs, ..path })
+    }
+
+    fn look_at_allowed(
+        &mut self,
+        caller: Option<&Caller>,
+        nr: u32,
+        args: &[u64; 6],
+        processes: impl FnOnce() -> usize,
+    ) {
+        let limits = &self.policy.limits;
+        let full = if places::file_size(nr, args).is_some_and(|size| size > limits.file_size) {
+            Some(Room::FileSize)
+        } else if places::makes_process(nr) && processes() >= usize::try_from(limits.processes).unwrap_or(0) {
+            Some(Room::Processes)
+        } else if places::makes_descriptor(nr)
+            && caller.is_some_and(|c| c.descriptors() >= usize::try_from(limits.open_files).unwrap_or(0))
+        {
+            Some(Room::OpenFiles)
+        } else {
+            None
+        };
+        if let Some(room) = full {
+            self.note(nr, *args, None, Trouble::Full(room));
+        }
+        let Some(caller) = caller else { return };
+        for place in places::places(nr) {
+            let Some(path) = path_of(caller, place, args) else { continue };
+            if let Some((path, trouble)) = self.trouble(caller, place.want, args, path) {
+                self.note(nr, *args, Some(path), trouble);
+            }
+        }
+    }
+
+    /// What stands in the way of what a call wants of a path.
+    fn trouble(
+        &self,
+        caller: &Caller,
+        want: Want,
+        args: &[u64; 6],
+        path: NamedPath,
+    ) -> Option<(NamedPath, Trouble)> {
+        let (writes, makes) = match want {
+            Want::Look | Want::LookAtLink | Want::Remove | Want::Execute => (false, false),
+            Want::Write => (true, false),
+            Want::Create => (true, true),
+            Want::Make => (false, true),
+            Want::Access(argument) => (args[usize::from(argument)] & 2 != 0, false),
+            Want::Open(argument) => opens(args[usize::from(argument)]),
+        };
+        let follow = !matches!(want, Want::LookAtLink | Want::Remove | Want::Make);
+        match caller.resolve(path.at.as_bytes(), follow) {
+            Found::Unknown => None,
+            Found::Missing if makes => {
+                let path = NamedPath { to_make: true, ..path };
+                match caller.resolve(parent(&path.at).as_bytes(), true) {
+                    Found::At(dir) if self.access(&dir).create => None,
+                    Found::At(_) => Some((path, Trouble::ReadOnly)),
+                    Found::Missing => Some((path, Trouble::Missing)),
+                    Found::Unknown => None,
+                }
+            }
+            Found::Missing => Some((path, Trouble::Missing)),
+            Found::At(real) => {
+                let refused = match want {
+                    Want::Execute => !self.access(&real).execute,
+                    Want::Remove => !self.access(parent(&real)).create,
+                    _ => writes && !self.access(&real).write,
+                };
+                let trouble =
+                    if want == Want::Execute { Trouble::NotExecutable } else { Trouble::ReadOnly };
+                refused.then_some((path, trouble))
+            }
+        }
+    }
+
+    /// What may be done at a path of the box: as the nearest path of the policy, or bind, says.
+    fn access(&self, real: &str) -> Access {
+        let covers = |at: &str| {
+            at == "/" || real.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let paths = self.policy.paths.iter().map(|p| (p.at.as_str(), p.access));
+        let binds = self.binds.iter().map(|b| {
+            (b.at.as_str(), Access { read: true, write: b.write, create: b.write, execute: false })
+        });
+        let best = paths.chain(binds).filter(|(at, _)| covers(at)).max_by_key(|(at, _)| at.len());
+        best.map(|(_, access)| access).unwrap_or_default()
+    }
+
+    fn note(&mut self, nr: u32, args: [u64; 6], path: Option<NamedPath>, trouble: Trouble) {
+        self.clock += 1;
+        let telling = match trouble {
+            Trouble::Refused(_) => without_pointers(nr, args),
+            // The path, or the limit, is all there is to tell.
+            _ => [0; 6],
+        };
+        let key = (nr, telling, path, trouble);
+        match self.seen.get(&key) {
+            Some(at) => {
+                let note = &mut self.notes[*at];
+                note.count += 1;
+                note.last = self.clock;
+            }
+            None if self.notes.len() < KEPT => {
+                let (nr, _, path, trouble) = key.clone();
+                self.seen.insert(key, self.notes.len());
+                self.notes.push(Note { nr, args, path, trouble, count: 1, last: self.clock });
+            }
+            None => self.more += 1,
+        }
+    }
+}
+
+/// Whether `open(2)` with these flags writes, and whether it may make the file.
+fn opens(flags: u64) -> (bool, bool) {
+    let flags = i32::try_from(flags & 0x7fff_ffff).unwrap_or(0);
+    let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
+    (writes && flags & libc::O_PATH == 0, flags & libc::O_CREAT != 0)
+}
+
+fn parent(path: &str) -> &str {
+    match path.trim_end_matches('/').rsplit_once('/') {
+        None | Some(("", _)) => "/",
+        Some((dir, _)) => dir,
+    }
+}
+
+/// The path of a call, if it can be read and is text.
+fn path_of(caller: &Caller, place: &Place, args: &[u64; 6]) -> Option<NamedPath> {
+    let given = caller.text(args[usize::from(place.path)]).filter(|p| !p.is_empty())?;
+    let at = caller.absolute(place.dirfd.map(|fd| args[usize::from(fd)]), &given)?;
+    let given = String::from_utf8(given).ok()?;
+    Some(NamedPath { given, at: normal(&String::from_utf8(at).ok()?), to_make: false, runs: false })
+}
+
+/// Without `.`, `//` and a `/` at the end; `..` stays, because links decide what it means.
+fn normal(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    format!("/{}", parts.join("/"))
+}
+
+/// Two calls that differ in addresses only are the same to tell.
+fn without_pointers(nr: u32, mut args: [u64; 6]) -> [u64; 6] {
+    let names = arguments(nr);
+    for (index, value) in args.iter_mut().enumerate() {
+        let known = names.get(index).and_then(|name| argument(nr, name));
+        match known.map(|a| a.kind) {
+            Some(ArgKind::Int | ArgKind::Long) => {}
+            Some(ArgKind::Pointer) | None => *value = 0,
+        }
+    }
+    args
+}
+

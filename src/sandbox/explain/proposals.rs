@@ -1,0 +1,191 @@
+//! What would allow something: proposed only after it was tried on the reader of policies, or on the checks
+//! that a request goes through.
+
+use std::path::{Path, PathBuf};
+
+use super::{NamedPath, Note, Trouble, parent};
+use crate::error::Error;
+use crate::policy::amend::{self, Amendment};
+use crate::policy::model::{PathSource, Policy};
+use crate::policy::{builtin_names, load_builtin};
+use crate::report::explanation::Allow;
+use crate::sandbox::host::Host;
+use crate::sandbox::root::{Bind, Layout};
+
+/// `execve` in the x86-64 table.
+const EXECVE: u32 = 59;
+
+/// What is said of a path.
+pub enum Proposal {
+    Allow(Allow),
+    Never(String),
+    /// A program without any box would not have found it either.
+    NotOnHost,
+}
+
+/// The request that was run.
+pub struct Request<'a> {
+    pub policy: &'a Policy,
+    pub binds: &'a [Bind],
+    /// Where stockade runs.
+    pub cwd: PathBuf,
+}
+
+impl Request<'_> {
+    /// What would allow a refused call.
+    pub fn call(&self, note: &Note) -> Proposal {
+        if note.nr == EXECVE
+            && let Some(path) = note.path.as_ref().filter(|p| !p.runs)
+        {
+            return Proposal::Never(format!(
+                "{:?} is no program of the image, which holds what the payload is linked with, and what --ro gives is \
+                 not executable",
+                path.at
+            ));
+        }
+        self.amended(amend::allow_call(self.policy, note.nr, &note.args))
+    }
+
+    /// What would give a path.
+    pub fn path(&self, path: &NamedPath, trouble: &Trouble) -> Proposal {
+        match trouble {
+            Trouble::NotExecutable => Proposal::Never(
+                "programs run from the image alone: not what the caller gives, and not what the program writes"
+                    .to_owned(),
+            ),
+            Trouble::ReadOnly => self.writable(path),
+            _ if path.to_make => self.scratch(path),
+            _ => self.shown(path),
+        }
+    }
+
+    /// A path that is not there.
+    fn shown(&self, path: &NamedPath) -> Proposal {
+        if is_of_a_process(&path.at) {
+            return Proposal::NotOnHost;
+        }
+        if let Some(name) = path.at.strip_prefix("/dev/")
+            && let Ok(amendment) = amend::add_device(self.policy, name)
+        {
+            return self.amended(Ok(amendment));
+        }
+        let relative = !path.given.starts_with('/');
+        let beside = relative.then(|| (format!("{}:{}", path.given, path.at), self.cwd.join(&path.given)));
+        let same = (path.at.clone(), PathBuf::from(&path.at));
+        let Some((spec, _)) = beside.into_iter().chain([same]).find(|(_, host)| host.exists()) else {
+            return Proposal::NotOnHost;
+        };
+        match self.may_bind(&spec) {
+            Ok(()) => Proposal::Allow(options(&["--ro", &spec])),
+            Err(e) => Proposal::Never(one_line(&e)),
+        }
+    }
+
+    /// Whether a request with one more bind would be taken.
+    fn may_bind(&self, spec: &str) -> Result<(), Error> {
+        let as_root = Host::get().uid == 0;
+        let all = self.binds.iter().cloned().chain([Bind::parse(spec, false, &self.cwd)?]);
+        let sockets = self.policy.syscalls.allow.iter().any(|r| r.calls.contains(&41));
+        let open = all.map(|b| b.open(as_root, sockets)).collect::<Result<Vec<_>, _>>()?;
+        Layout::new(self.policy, &open).map(drop)
+    }
+
+    /// A path that may not be written.
+    fn writable(&self, path: &NamedPath) -> Proposal {
+        let dir = parent(&path.at);
+        let holds = |at: &str| path.at == at || path.at.strip_prefix(at).is_some_and(|r| r.starts_with('/'));
+        if let Some(bind) = self.binds.iter().find(|b| holds(&b.at)) {
+            let spec = format!("{}:{}", bind.host.display(), bind.at);
+            let allow = options(&["--rw", &spec]);
+            return Proposal::Allow(Allow { words: format!("{} instead of --ro", allow.words), ..allow });
+        }
+        if !path.given.starts_with('/')
+            && dir == self.policy.cwd
+            && let Ok((amendment, _)) = amend::writable_cwd(self.policy)
+        {
+            return self.amended(Ok(amendment));
+        }
+        let scratch: Vec<&str> = self
+            .policy
+            .paths
+            .iter()
+            .filter(|p| matches!(p.from, PathSource::Tmpfs { .. }) && p.access.create)
+            .map(|p| p.at.as_str())
+            .collect();
+        let instead = if scratch.is_empty() {
+            String::new()
+        } else {
+            format!("; what can be written is {}", scratch.join(" and "))
+        };
+        Proposal::Never(format!("what is at {dir} is the same for every run{instead}"))
+    }
+
+    /// A directory that is not there, in which something was to be made.
+    fn scratch(&self, path: &NamedPath) -> Proposal {
+        self.amended(amend::add_scratch(self.policy, parent(&path.at)))
+    }
+
+    /// A change of the policy, in words.
+    pub fn amended(&self, amendment: Result<Amendment, String>) -> Proposal {
+        match amendment {
+            Err(why) => Proposal::Never(why),
+            Ok(Amendment { patch, adds }) => {
+                let name = &self.policy.name;
+                let ships = builtin_names().any(|n| n == name)
+                    && load_builtin(name).is_ok_and(|p| p.digest == self.policy.digest);
+                let words = match &adds {
+                    Some(adds) if ships => format!("a policy that extends {name} allows it with {adds}"),
+                    Some(adds) => format!("the policy allows it with {adds}"),
+                    None => {
+                        let steps: Vec<String> = patch.iter().map(step).collect();
+                        let (whole, steps) = (if ships { name } else { "FILE" }, steps.join(", then "));
+                        format!("a policy of its own allows it (stockade policy show {whole} --resolved): {steps}")
+                    }
+                };
+                Proposal::Allow(Allow { words, options: Vec::new(), patch, extends: adds })
+            }
+        }
+    }
+}
+
+/// One operation of a patch in words.
+fn step(operation: &serde_json::Value) -> String {
+    let word = |field: &str| operation[field].as_str().unwrap_or_default().to_owned();
+    match operation.get("value") {
+        Some(value) => format!("{} {} {value}", word("op"), word("path")),
+        None => format!("{} {}", word("op"), word("path")),
+    }
+}
+
+/// Options that would allow it.
+pub fn options(words: &[&str]) -> Allow {
+    Allow {
+        words: format!("run it with {}", words.iter().map(|w| for_a_shell(w)).collect::<Vec<_>>().join(" ")),
+        options: words.iter().map(|w| (*w).to_owned()).collect(),
+        patch: Vec::new(),
+        extends: None,
+    }
+}
+
+/// A word of a command line, so that nothing in it acts on a shell or a terminal.
+fn for_a_shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:+=,@%-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.escape_debug().to_string().replace("\\'", "'").replace('\'', "'\\''"))
+}
+
+fn one_line(error: &Error) -> String {
+    match error.help_text() {
+        Some(help) => format!("{}: {help}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+/// A process of the host with the same number is not what was asked for.
+fn is_of_a_process(at: &str) -> bool {
+    let Ok(below) = Path::new(at).strip_prefix("/proc") else { return false };
+    let first = below.components().next().and_then(|c| c.as_os_str().to_str()).unwrap_or_default();
+    ["self", "thread-self"].contains(&first) || first.starts_with(|c: char| c.is_ascii_digit())
+}
