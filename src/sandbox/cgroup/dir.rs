@@ -137,14 +137,32 @@ pub const SUPERVISOR: &str = "supervisor";
 /// Name of a directory that this process makes: it tells whose it is.
 #[must_use]
 pub fn name_of_own(end: &str) -> String {
-    format!("{PREFIX}{}-{}-{end}", std::process::id(), own_start_time())
+    format!("{PREFIX}{}-{}-{}-{end}", std::process::id(), own_start_time(), own_pid_namespace())
 }
 
-/// Whether the supervisor that made a directory of this name is gone.
+/// The pid namespace of this process, by number; 0 where `/proc` shows another's pids. A pid means
+/// nothing outside its namespace, and boxes of several namespaces may share a cgroup.
+fn own_pid_namespace() -> u64 {
+    static NAMESPACE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *NAMESPACE.get_or_init(|| {
+        let shown = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+        if shown != Some(std::process::id()) {
+            return 0;
+        }
+        fs::metadata("/proc/self/ns/pid").map_or(0, |meta| std::os::unix::fs::MetadataExt::ino(&meta))
+    })
+}
+
+/// Whether the supervisor that made a directory of this name is gone; `None`: it is none of ours, or
+/// this process cannot know.
 fn orphaned(name: &str) -> Option<bool> {
-    let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
+    let mut parts = name.strip_prefix(PREFIX)?.splitn(4, '-');
     let pid: u32 = parts.next()?.parse().ok()?;
     let start: u64 = parts.next()?.parse().ok()?;
+    let namespace: u64 = parts.next()?.parse().ok()?;
+    if namespace == 0 || namespace != own_pid_namespace() {
+        return None;
+    }
     let end = parts.next()?;
     if end != SUPERVISOR {
         end.parse::<u32>().ok()?;
@@ -315,13 +333,16 @@ mod tests {
 
     #[test]
     fn leaf_of_a_living_supervisor_is_not_orphaned() {
-        let (pid, start) = (std::process::id(), own_start_time());
-        assert!(start > 0);
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-0")), Some(false));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0", start + 1)), Some(true));
+        let (pid, start, ns) = (std::process::id(), own_start_time(), own_pid_namespace());
+        assert!(start > 0 && ns > 0);
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-{ns}-0")), Some(false));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{ns}-0", start + 1)), Some(true));
+        // Of another pid namespace nothing is known, whatever its pids.
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{}-0", start + 1, ns + 1)), None);
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0-0", start + 1)), None);
         assert_eq!(orphaned(&name_of_own(SUPERVISOR)), Some(false));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{SUPERVISOR}", start + 1)), Some(true));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-other", start + 1)), None);
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{ns}-{SUPERVISOR}", start + 1)), Some(true));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{ns}-other", start + 1)), None);
         assert_eq!(orphaned("stockade-notours"), None);
         assert_eq!(orphaned("other-1-2-3"), None);
     }
