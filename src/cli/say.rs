@@ -74,7 +74,9 @@ const TOLD_OF_EXPECTED: usize = 3;
 
 /// What the policy stood in the way of: a line for each, the likely cause first.
 pub fn explanations(report: &Report) {
-    let Some(all) = &report.explanations else { return };
+    let Some(all) = report.explanations.as_ref().filter(|_| report.verdict < Verdict::SetupFailed) else {
+        return;
+    };
     let (mut told, mut rest): (Vec<_>, Vec<_>) = all.iter().partition(|e| e.expected.is_none());
     if told.is_empty() && report.verdict != Verdict::Ok {
         // What programs usually do without may be what this one does not, if it was asked for at the end.

@@ -313,7 +313,8 @@ fn relaxed(nr: u32, args: &[u64; 6], when: &When) -> When {
                 return Some(condition.clone());
             }
             let value = value_of(nr, args, &condition.arg)?;
-            let test = if wanted { including(&condition.test, value) } else { excluding(&condition.test, value) };
+            let test =
+                if wanted { including(&condition.test, value) } else { excluding(&condition.test, value) };
             test.map(|test| Condition { arg: condition.arg.clone(), test })
         })
         .collect();
@@ -328,10 +329,9 @@ fn relaxed(nr: u32, args: &[u64; 6], when: &When) -> When {
 fn including(test: &Test, value: u64) -> Option<Test> {
     Some(match test {
         Test::In(values) => Test::In(values.iter().copied().chain([value]).collect()),
-        Test::MaskedIn { mask, values } => Test::MaskedIn {
-            mask: *mask,
-            values: values.iter().copied().chain([value & mask]).collect(),
-        },
+        Test::MaskedIn { mask, values } => {
+            Test::MaskedIn { mask: *mask, values: values.iter().copied().chain([value & mask]).collect() }
+        }
         Test::AnyBit(_) => return None,
     })
 }

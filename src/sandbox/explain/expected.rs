@@ -55,7 +55,8 @@ pub fn call(nr: u32, args: &[u64; 6]) -> Option<&'static str> {
 
 /// Why a missing path is no reason for a program to fail.
 pub fn path(at: &str) -> Option<&'static str> {
-    let covers = |known: &str| at.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let covers =
+        |known: &str| at.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if at.contains("/glibc-hwcaps/") || at.contains("/gconv/") {
         return Some("the C library looks for variants of a library");
     }

@@ -42,7 +42,8 @@ impl Explainer {
 
     /// How much was not kept, in words.
     pub fn remark(&self) -> Option<String> {
-        (self.more > 0).then(|| format!("--explain kept {} things and left {} out", self.notes.len(), self.more))
+        (self.more > 0)
+            .then(|| format!("--explain kept {} things and left {} out", self.notes.len(), self.more))
     }
 
     fn limits(&self, request: &Request<'_>, hit: &[&'static str], cut_off: bool) -> Vec<Explanation> {
@@ -217,22 +218,34 @@ fn larger(policy: &Policy, name: &str, note: Option<&Note>) -> Option<Result<All
     let more = |value: u32| value.saturating_mul(2);
     let none = Overrides::default();
     let (option, value, overrides) = match name {
-        "cpu_time" => ("--cpu-time", format_duration(twice(cpu_ns)), Overrides { cpu_ns: Some(twice(cpu_ns)), ..none }),
-        "wall_time" => {
-            ("--wall-time", format_duration(twice(wall_ns)), Overrides { wall_ns: Some(twice(wall_ns)), ..none })
+        "cpu_time" => {
+            ("--cpu-time", format_duration(twice(cpu_ns)), Overrides { cpu_ns: Some(twice(cpu_ns)), ..none })
         }
-        "memory" => ("--memory", format_size(twice(memory)), Overrides { memory: Some(twice(memory)), ..none }),
-        "processes" => {
-            ("--processes", more(processes).to_string(), Overrides { processes: Some(more(processes)), ..none })
+        "wall_time" => (
+            "--wall-time",
+            format_duration(twice(wall_ns)),
+            Overrides { wall_ns: Some(twice(wall_ns)), ..none },
+        ),
+        "memory" => {
+            ("--memory", format_size(twice(memory)), Overrides { memory: Some(twice(memory)), ..none })
         }
-        "open_files" => {
-            ("--open-files", more(open_files).to_string(), Overrides { open_files: Some(more(open_files)), ..none })
-        }
+        "processes" => (
+            "--processes",
+            more(processes).to_string(),
+            Overrides { processes: Some(more(processes)), ..none },
+        ),
+        "open_files" => (
+            "--open-files",
+            more(open_files).to_string(),
+            Overrides { open_files: Some(more(open_files)), ..none },
+        ),
         "file_size" => {
             let bytes = twice(file_size).max(asked.next_multiple_of(4096));
             ("--file-size", format_size(bytes), Overrides { file_size: Some(bytes), ..none })
         }
-        "output" => ("--output", format_size(twice(output)), Overrides { output: Some(twice(output)), ..none }),
+        "output" => {
+            ("--output", format_size(twice(output)), Overrides { output: Some(twice(output)), ..none })
+        }
         "tmp" => {
             let bytes = twice(tmp_bytes(policy)?);
             ("--tmp", format_size(bytes), Overrides { tmp: Some(bytes), ..none })

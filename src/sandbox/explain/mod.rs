@@ -209,8 +209,7 @@ impl Explainer {
                     Want::Remove => !self.access(parent(&real)).create,
                     _ => writes && !self.access(&real).write,
                 };
-                let trouble =
-                    if want == Want::Execute { Trouble::NotExecutable } else { Trouble::ReadOnly };
+                let trouble = if want == Want::Execute { Trouble::NotExecutable } else { Trouble::ReadOnly };
                 refused.then_some((path, trouble))
             }
         }
@@ -222,9 +221,10 @@ impl Explainer {
             at == "/" || real.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let paths = self.policy.paths.iter().map(|p| (p.at.as_str(), p.access));
-        let binds = self.binds.iter().map(|b| {
-            (b.at.as_str(), Access { read: true, write: b.write, create: b.write, execute: false })
-        });
+        let binds = self
+            .binds
+            .iter()
+            .map(|b| (b.at.as_str(), Access { read: true, write: b.write, create: b.write, execute: false }));
         let best = paths.chain(binds).filter(|(at, _)| covers(at)).max_by_key(|(at, _)| at.len());
         best.map(|(_, access)| access).unwrap_or_default()
     }
@@ -293,4 +293,3 @@ fn without_pointers(nr: u32, mut args: [u64; 6]) -> [u64; 6] {
     }
     args
 }
-

@@ -139,7 +139,9 @@ impl Request<'_> {
                     None => {
                         let steps: Vec<String> = patch.iter().map(step).collect();
                         let (whole, steps) = (if ships { name } else { "FILE" }, steps.join(", then "));
-                        format!("a policy of its own allows it (stockade policy show {whole} --resolved): {steps}")
+                        format!(
+                            "a policy of its own allows it (stockade policy show {whole} --resolved): {steps}"
+                        )
                     }
                 };
                 Proposal::Allow(Allow { words, options: Vec::new(), patch, extends: adds })

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use super::FIRST_FOREIGN_CALL;
 use super::answer::{Answer, EACCES, ENOSYS, EPERM};
 use super::compile::NONCE_WORDS;
-use super::explain::WATCHED;
 use super::evaluate::MAX_INSTRUCTIONS;
+use super::explain::WATCHED;
 use super::meaning::{
     EXECVE, EXECVEAT, FIRST_NONCE_ARGUMENT, HAND_OVER, PROT, Rules, SETS_PROTECTION, WRITE_EXEC, Width,
 };
