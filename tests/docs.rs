@@ -43,8 +43,6 @@ fn rows(text: &str, head: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn order_table_is_that_of_the_code() {
-    const BEGIN: &str = "<!-- order -->\n";
-    const END: &str = "<!-- end of order -->";
     let mut table = String::from("\n| # | who | step | call | why |\n|---|---|---|---|---|\n");
     for (number, line) in ORDER.iter().enumerate() {
         let who = match line.who {
@@ -57,15 +55,7 @@ fn order_table_is_that_of_the_code() {
         table.push_str(&format!("| {} | {who} | {} | `{call}` | {} |\n", number + 1, line.name, line.why));
     }
     table.push('\n');
-    let path = root().join("docs/architecture.md");
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the mark where the table begins");
-    let (there, after) = rest.split_once(END).expect("the mark where it ends");
-    if std::env::var_os("STOCKADE_WRITE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(there, table, "STOCKADE_WRITE_DOCS=1 cargo test --test docs writes it");
+    held("docs/architecture.md", "<!-- order -->\n", "<!-- end of order -->", &table);
 }
 
 /// Every field of a report, by its path. Empty objects and lists count themselves.
@@ -139,7 +129,11 @@ fn report_fields_are_all_documented_and_none_is_made_up() {
     let reports = [
         run(caller, &probe).args(["sibling"]).go().report,
         run(Caller::User, &probe).args(["exit", "3"]).go().report,
-        run(caller, &probe).options(["--explain"]).args(["cat", "/etc/passwd", "/etc/hostname", "/no/such"]).go().report,
+        run(caller, &probe)
+            .options(["--explain"])
+            .args(["cat", "/etc/passwd", "/etc/hostname", "/no/such"])
+            .go()
+            .report,
         run(caller, &probe).args(["abort"]).go().report,
         run(caller, "/no/such/program").go().report,
     ];
@@ -225,4 +219,47 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     assert!(links >= 8, "{links}");
+}
+
+/// The lines between two marks of a document, or with STOCKADE_WRITE_DOCS the same, written.
+fn held(path: &str, begin: &str, end: &str, expected: &str) {
+    let path = root().join(path);
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(begin).expect("the mark where it begins");
+    let (there, after) = rest.split_once(end).expect("the mark where it ends");
+    if std::env::var_os("STOCKADE_WRITE_DOCS").is_some() {
+        fs::write(&path, format!("{before}{begin}{expected}{end}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(there, expected, "STOCKADE_WRITE_DOCS=1 cargo test --test docs writes it");
+}
+
+#[test]
+fn feature_table_is_that_of_the_code() {
+    let mut table = String::from("\n| id | feature | what is lost without it |\n|---|---|---|\n");
+    for feature in stockade::doctor::FEATURES {
+        table.push_str(&format!("| `{}` | {} | {} |\n", feature.id, feature.title, feature.without));
+    }
+    table.push('\n');
+    held("docs/kernel-features.md", "<!-- features -->\n", "<!-- end of features -->", &table);
+}
+
+#[test]
+fn fields_of_doctor_are_all_documented_and_none_is_made_up() {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_stockade"))
+        .args(["doctor", "--json"])
+        .env("STOCKADE_STORE", common::work().join("doctor-store"))
+        .output()
+        .unwrap();
+    let found: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let mut seen = BTreeSet::new();
+    fields(&found, "", &mut seen);
+    let documented = rows(&document("docs/kernel-features.md"), "field");
+    let names: BTreeSet<String> = documented.iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    assert_eq!(seen, names);
+    for row in &documented {
+        let name = row[0].trim_matches('`');
+        let value = value_at(&found, name).unwrap_or_else(|| panic!("{name}"));
+        assert!(is_of_type(value, &row[1]), "{name} is {value}, not {}", row[1]);
+    }
 }

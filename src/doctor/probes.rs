@@ -57,7 +57,7 @@ impl Answers {
 
     /// Whether it was made and worked.
     pub fn worked(&self, tried: Tried) -> bool {
-        self.0.iter().any(|r| *r == (tried as u32, 0))
+        self.0.contains(&(tried as u32, 0))
     }
 }
 
