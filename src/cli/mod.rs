@@ -39,6 +39,12 @@ enum Command {
     Policy(policy::PolicyCommand),
 }
 
+/// The command line, for the manual pages and the completions of shells, which the tests make.
+#[allow(dead_code, reason = "only a test asks for it")]
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
 /// Parses, runs, and turns everything into a status.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

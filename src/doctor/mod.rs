@@ -66,15 +66,15 @@ macro_rules! features {
 
 features! {
     USER_NS "user_namespaces" "user namespaces"
-        "nothing: no box can be had, because every other right follows from them",
+        "everything: no box can be had, because every other right follows from them",
     RIGHTS "namespace_rights" "rights in a new user namespace"
-        "nothing: no box can be had (AppArmor on Ubuntu 23.10 and later gives the namespace and takes the rights)",
+        "everything: no box can be had (AppArmor on Ubuntu 23.10 and later gives the namespace and takes the rights)",
     NAMESPACES "namespaces" "mount, pid, network, ipc, uts and cgroup namespaces"
-        "nothing: no box can be had",
+        "everything: no box can be had",
     MOUNTS "mounts" "mounts by descriptor (fsopen, fsmount, move_mount, mount_setattr)"
-        "nothing: no box can be had",
+        "everything: no box can be had",
     PIVOT "pivot_root" "changing the root"
-        "nothing: no box can be had (a system that runs from its initial ramdisk)",
+        "everything: no box can be had (a system that runs from its initial ramdisk)",
     OVERLAY "overlay" "overlay on the store's file system"
         "the root is a read-only bind whose flags the inner user namespace locks, or a private copy: slower, as tight",
     INNER_NS "inner_user_namespace" "a user namespace inside the box's"
@@ -86,7 +86,7 @@ features! {
     LANDLOCK "landlock" "Landlock"
         "the second wall behind the mounts: on an old ABI some rights, without it the layer landlock",
     SECCOMP "seccomp" "filters of system calls, and their listener"
-        "nothing: no box can be had",
+        "everything: no box can be had",
     CGROUP "cgroup" "a cgroup of the box's own"
         "limits on memory, processes and CPU of the whole box are only watched (layer cgroup)",
     SWAP "swap" "swap that the box cannot use"
@@ -96,7 +96,7 @@ features! {
     CORE "core_dumps" "no core dumps"
         "a crash of the payload starts the host's core handler with its memory (layer rlimits)",
     YAMA "ptrace_scope" "reading the box's own memory"
-        "nothing: `run --explain` cannot name the files that were missing",
+        "`run --explain` cannot name the paths that were asked for",
     GROUPS "groups" "supplementary groups"
         "an ordinary user's groups stay in the box: with --ro and --rw they open what they open outside",
     STORE "store" "the store of root file systems"
