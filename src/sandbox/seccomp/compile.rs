@@ -12,7 +12,7 @@ use super::explain::UNSEEN;
 use super::graph::{Constant, Graph, Id, Test};
 use super::ir::{self, Outcome};
 use super::layout::lay_out;
-use super::meaning::{HAND_OVER, Rules};
+use super::meaning::{EXECVE, HAND_OVER, Rules};
 use super::question::ARCH_X86_64;
 use super::reduce::Reduce;
 use super::search::Segments;
@@ -157,7 +157,7 @@ pub fn compile(rules: &Rules<'_>) -> Result<Compiled> {
 /// As [`compile`].
 pub fn compile_explaining(rules: &Rules<'_>) -> Result<Compiled> {
     let mut ir = ir::lower(rules)?;
-    for nr in UNSEEN.into_iter().chain(HAND_OVER) {
+    for nr in UNSEEN.into_iter().chain(HAND_OVER).chain([EXECVE]) {
         ir.entry(nr).or_insert_with(Outcome::absent);
     }
     let mut graph = Graph::default();
@@ -170,6 +170,10 @@ pub fn compile_explaining(rules: &Rules<'_>) -> Result<Compiled> {
             main.call(nr, reduce.reduce(&mut graph, raw));
             outcome
         } else {
+            if ir::of_the_launcher(nr) {
+                let raw = graph.outcome(&outcome.clone().refused_with_nonce(), &in_main)?;
+                main.call(nr, reduce.reduce(&mut graph, raw));
+            }
             outcome.explained(nr)
         };
         let raw = graph.outcome(&heard, &in_listener)?;

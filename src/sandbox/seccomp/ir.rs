@@ -78,16 +78,39 @@ impl<'a> Outcome<'a> {
     }
 
     /// The same for a run that is to be explained: what is refused is notified, and what is allowed
-    /// as well where it is watched.
+    /// as well where it is watched. Neither with the nonce: that is the launcher.
     pub(super) fn explained(self, nr: u32) -> Outcome<'a> {
-        let heard = |answer| match answer {
-            Answer::Kill => Answer::Kill,
-            Answer::Allow if !WATCHED.contains(&nr) => Answer::Allow,
-            _ => Answer::Notify,
-        };
-        let clauses = self.clauses.into_iter().map(|c| Clause { then: heard(c.then), ..c }).collect();
-        let outcome = Outcome { clauses, otherwise: heard(self.otherwise) };
-        if nr == EXECVE || HAND_OVER.contains(&nr) { outcome.but_with_nonce() } else { outcome }
+        let watched = WATCHED.contains(&nr);
+        let last = Clause { tests: Vec::new(), then: self.otherwise };
+        let mut clauses = Vec::new();
+        for clause in self.clauses.into_iter().chain([last]) {
+            let heard = match clause.then {
+                Answer::Errno(_) => true,
+                Answer::Allow => watched,
+                Answer::Notify | Answer::Kill => false,
+            };
+            if heard && of_the_launcher(nr) {
+                let tests = clause.tests.iter().copied().chain(nonce_tests()).collect();
+                clauses.push(Clause { tests, then: Answer::Allow });
+            }
+            clauses.push(Clause { then: if heard { Answer::Notify } else { clause.then }, ..clause });
+        }
+        // The last one has no test.
+        Outcome { clauses, otherwise: Answer::Notify }
+    }
+
+    /// What the main program of such a run still refuses: what passes the listener with the nonce.
+    pub(super) fn refused_with_nonce(self) -> Outcome<'a> {
+        let last = Clause { tests: Vec::new(), then: self.otherwise };
+        let mut clauses = Vec::new();
+        for clause in self.clauses.into_iter().chain([last]) {
+            if let Answer::Errno(_) = clause.then {
+                let tests = clause.tests.iter().copied().chain(nonce_tests()).collect();
+                clauses.push(Clause { tests, then: clause.then });
+            }
+            clauses.push(Clause { then: Answer::Allow, ..clause });
+        }
+        Outcome { clauses, otherwise: Answer::Allow }
     }
 
     /// The same, but what would be notified passes with the nonce.
@@ -104,6 +127,11 @@ impl<'a> Outcome<'a> {
         // The last one has no test.
         Outcome { clauses, otherwise: self.otherwise }
     }
+}
+
+/// Whether the launcher makes this call under the listener, with the nonce.
+pub(super) fn of_the_launcher(nr: u32) -> bool {
+    nr == EXECVE || HAND_OVER.contains(&nr)
 }
 
 /// The calls that have an outcome of their own; all others are `ENOSYS`.

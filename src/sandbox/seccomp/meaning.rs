@@ -107,7 +107,7 @@ pub(super) fn explained(rules: &Rules<'_>, input: &mut dyn Input) -> Answer {
         return Answer::Allow;
     }
     let launcher = named(&HAND_OVER, input).is_some() || named(&[EXECVE], input).is_some();
-    if launcher && has_nonce(input) { Answer::Allow } else { Answer::Notify }
+    if launcher && has_nonce(input) { plain } else { Answer::Notify }
 }
 
 fn for_payload(rules: &Rules<'_>, input: &mut dyn Input) -> Answer {
