@@ -149,12 +149,10 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let prepared = layout.prepare(&image, payload.size)?;
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
-    let filters = seccomp::compile(&seccomp::Rules {
-        syscalls: &policy.syscalls,
-        exec: policy.exec,
-        wx: policy.wx,
-        argument: &|nr, name| names::argument(nr, name).and_then(place),
-    })?;
+    let filters = match seccomp::prebuilt(&policy) {
+        Some(filters) => filters,
+        None => seccomp::compile(&rules(&policy))?,
+    };
     let program = program_path(&policy)?;
     let argv = arguments(&policy, &request.program, &request.args)?;
     let envp = environment(&policy, &request.env)?;
@@ -256,6 +254,17 @@ pub fn compile(request: Request) -> Result<Compiled> {
         binds,
         policy,
     })
+}
+
+/// What a policy says of system calls, for the filter's compiler.
+#[must_use]
+pub fn rules(policy: &Policy) -> seccomp::Rules<'_> {
+    seccomp::Rules {
+        syscalls: &policy.syscalls,
+        exec: policy.exec,
+        wx: policy.wx,
+        argument: &|nr, name| names::argument(nr, name).and_then(place),
+    }
 }
 
 /// What the filter's compiler wants to know of an argument; nothing can be said of a pointer.
