@@ -144,8 +144,12 @@ pub fn locate(spec: &str) -> Result<Located> {
     Ok(Located::parse(&name, &text)?)
 }
 
-fn load(spec: &str) -> Result<Policy> {
-    Ok(locate(spec)?.into_policy())
+/// A policy that can be run. One that ships was read ahead of time.
+pub fn load(spec: &str) -> Result<Policy> {
+    if policy::is_file_argument(spec) || policy::builtin_text(spec).is_none() {
+        return Ok(locate(spec)?.into_policy());
+    }
+    Ok(policy::load_builtin(spec)?)
 }
 
 fn list() -> ExitCode {

@@ -188,8 +188,17 @@ impl Run {
     }
 
     fn outcome(self, report: Option<&Path>) -> Result<Outcome> {
-        let job = super::policy::locate(&self.policy)?;
-        let policy = job.policy().with_overrides(&self.overrides())?;
+        // Read once: what is judged is what is run.
+        let job = self
+            .ceiling
+            .as_deref()
+            .map(|c| Ok::<_, Error>((c, super::policy::locate(&self.policy)?)))
+            .transpose()?;
+        let policy = match &job {
+            Some((_, job)) => job.policy().clone(),
+            None => super::policy::load(&self.policy)?,
+        };
+        let policy = policy.with_overrides(&self.overrides())?;
         let cwd = std::env::current_dir().unwrap_or_default();
         let mut binds = Vec::new();
         for (specs, write) in [(&self.ro, false), (&self.rw, true)] {
@@ -200,7 +209,7 @@ impl Run {
         if let Some(report) = report {
             refuse_reachable_report(report, &binds)?;
         }
-        let note = self.ceiling.as_deref().map(|path| self.below(path, &job, &mut binds)).transpose()?;
+        let note = job.map(|(path, job)| self.below(path, &job, &mut binds)).transpose()?;
         let stdin = match &self.stdin {
             Some(path) => Input::File(open_input(path)?),
             None => Input::Inherit,

@@ -4,6 +4,8 @@
 //! text ─ json ─▶ values ─ read ─▶ Document ─ merge (extends) ─▶ check ─▶ Policy
 //! ```
 //!
+//! A policy that ships is read ahead of time, when it changes: [`prebuilt`].
+//!
 //! Guarantees: a [`Policy`] exists only if nothing is wrong with its text and
 //! that of the policy it extends; everything that is wrong is found in one
 //! run, each with its place and what to do about it. Nothing here makes a
@@ -26,6 +28,7 @@ mod merge;
 pub mod model;
 pub mod names;
 mod overrides;
+pub(crate) mod prebuilt;
 mod print;
 mod read;
 pub mod schema;
@@ -64,7 +67,10 @@ pub fn is_file_argument(argument: &str) -> bool {
 /// # Errors
 /// There is none of that name, or it is only there to be extended.
 pub fn load_builtin(name: &str) -> Result<Policy, Findings> {
-    Located::builtin(name).map(Located::into_policy)
+    match prebuilt::policy(name) {
+        Some(policy) => Ok(policy),
+        None => Located::builtin(name).map(Located::into_policy),
+    }
 }
 
 /// What is said where there is no policy of that name.

@@ -25,6 +25,7 @@ pub(crate) mod namespaces;
 pub mod order;
 mod plan;
 pub(crate) mod posture;
+pub(crate) mod procfs;
 pub(crate) mod rlimits;
 pub(crate) mod root;
 mod run;

@@ -1,6 +1,7 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
+use nix::fcntl::{Flock, FlockArg};
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{LeafError, PREFIX};
 use crate::sandbox::order::{Step, own_step};
+use crate::sandbox::procfs;
 
 /// How long an empty leaf may refuse to go: the kernel lets the last task's
 /// traces linger for moments.
@@ -49,7 +51,7 @@ pub fn parse_own(text: &str) -> Own {
 /// Where this process is.
 #[must_use]
 pub fn own_cgroups() -> Own {
-    parse_own(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+    parse_own(&procfs::read("/proc/self/cgroup").unwrap_or_default())
 }
 
 /// Undoes the octal escapes of mountinfo.
@@ -99,7 +101,7 @@ pub fn parse_mounts(text: &str) -> Vec<Mount> {
 /// The cgroup hierarchies that this process can see.
 #[must_use]
 pub fn cgroup_mounts() -> Vec<Mount> {
-    parse_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    parse_mounts(&procfs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Where a path of the hierarchy shows below a mount.
@@ -119,7 +121,7 @@ pub fn place_below(mount: &Mount, path: &str) -> Option<PathBuf> {
 /// Start time of a process in clock ticks since boot; with its pid it names it for good.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = procfs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, so count from its closing parenthesis: field 22 is the 20th after it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
@@ -167,7 +169,16 @@ fn orphaned(name: &str) -> Option<bool> {
     if end != SUPERVISOR {
         end.parse::<u32>().ok()?;
     }
+    if pid == std::process::id() {
+        return Some(start != own_start_time());
+    }
     Some(start_time(pid) != Some(start))
+}
+
+/// Takes a directory for this process, for as long as the answer lives. From another pid namespace
+/// a supervisor's pid means nothing; a lock is seen from everywhere.
+fn hold(dir: &Path) -> Option<Flock<File>> {
+    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
 }
 
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
@@ -176,7 +187,7 @@ pub fn sweep(place: &Path) -> usize {
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
-        .filter(|entry| fs::remove_dir(entry.path()).is_ok())
+        .filter(|entry| hold(&entry.path()).is_some_and(|_held| fs::remove_dir(entry.path()).is_ok()))
         .count()
 }
 
@@ -184,6 +195,8 @@ pub fn sweep(place: &Path) -> usize {
 #[derive(Debug)]
 pub struct Made {
     path: PathBuf,
+    /// Nobody else sweeps it away.
+    _held: Option<Flock<File>>,
     removed: bool,
     limits: Cell<usize>,
 }
@@ -194,7 +207,7 @@ impl Made {
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
         match own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
-            Ok(()) => Ok(Self { path, removed: false, limits: Cell::new(0) }),
+            Ok(()) => Ok(Self { _held: hold(&path), path, removed: false, limits: Cell::new(0) }),
             Err(error) => {
                 Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
             }
@@ -303,7 +316,7 @@ pub fn keyed(text: &str, key: &str) -> u64 {
 
 /// Pids, one a line.
 pub fn pids(path: &Path) -> io::Result<Vec<i32>> {
-    Ok(fs::read_to_string(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
+    Ok(procfs::read(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
 }
 
 #[cfg(test)]
@@ -345,6 +358,19 @@ mod tests {
         assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{ns}-other", start + 1)), None);
         assert_eq!(orphaned("stockade-notours"), None);
         assert_eq!(orphaned("other-1-2-3"), None);
+    }
+
+    #[test]
+    fn sweep_leaves_alone_what_somebody_holds_whatever_its_pid_looks_like_from_here() {
+        let place = tempfile::tempdir().unwrap();
+        // Process 1 was not started at that time: as if it were another pid namespace's.
+        let leaf = place.path().join(format!("{PREFIX}1-{}-0", u64::MAX));
+        fs::create_dir(&leaf).unwrap();
+        let held = hold(&leaf).unwrap();
+        assert_eq!(sweep(place.path()), 0);
+        drop(held);
+        assert_eq!(sweep(place.path()), 1);
+        assert!(!leaf.exists());
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod graph;
 mod ir;
 mod layout;
 mod meaning;
+mod prebuilt;
 mod prove;
 mod question;
 mod reduce;
@@ -60,6 +61,7 @@ pub use compile::{Compiled, Filters, NONCE_WORDS, Program, compile, compile_expl
 pub use evaluate::{Call, Fault, check, constant, run, stack};
 pub use explain::{Reply, UNSEEN, WATCHED, reply};
 pub use meaning::{ArgumentTable, Rules, Width, decide};
+pub use prebuilt::prebuilt;
 pub use prove::{Counterexample, Proof, Refuted, prove, prove_explaining, prove_filters, prove_init};
 pub use question::ARCH_X86_64;
 pub use seccompiler::sock_filter;
