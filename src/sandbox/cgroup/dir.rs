@@ -1,7 +1,6 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
-use nix::fcntl::{Flock, FlockArg};
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -139,32 +138,14 @@ pub const SUPERVISOR: &str = "supervisor";
 /// Name of a directory that this process makes: it tells whose it is.
 #[must_use]
 pub fn name_of_own(end: &str) -> String {
-    format!("{PREFIX}{}-{}-{}-{end}", std::process::id(), own_start_time(), own_pid_namespace())
+    format!("{PREFIX}{}-{}-{end}", std::process::id(), own_start_time())
 }
 
-/// The pid namespace of this process, by number; 0 where `/proc` shows another's pids. A pid means
-/// nothing outside its namespace, and boxes of several namespaces may share a cgroup.
-fn own_pid_namespace() -> u64 {
-    static NAMESPACE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *NAMESPACE.get_or_init(|| {
-        let shown = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
-        if shown != Some(std::process::id()) {
-            return 0;
-        }
-        fs::metadata("/proc/self/ns/pid").map_or(0, |meta| std::os::unix::fs::MetadataExt::ino(&meta))
-    })
-}
-
-/// Whether the supervisor that made a directory of this name is gone; `None`: it is none of ours, or
-/// this process cannot know.
+/// Whether the supervisor that made a directory of this name is gone.
 fn orphaned(name: &str) -> Option<bool> {
-    let mut parts = name.strip_prefix(PREFIX)?.splitn(4, '-');
+    let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
     let pid: u32 = parts.next()?.parse().ok()?;
     let start: u64 = parts.next()?.parse().ok()?;
-    let namespace: u64 = parts.next()?.parse().ok()?;
-    if namespace == 0 || namespace != own_pid_namespace() {
-        return None;
-    }
     let end = parts.next()?;
     if end != SUPERVISOR {
         end.parse::<u32>().ok()?;
@@ -175,43 +156,61 @@ fn orphaned(name: &str) -> Option<bool> {
     Some(start_time(pid) != Some(start))
 }
 
-/// Takes a directory for this process, for as long as the answer lives. From another pid namespace
-/// a supervisor's pid means nothing; a lock is seen from everywhere.
-fn hold(dir: &Path) -> Option<Flock<File>> {
-    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
-}
-
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
+///
+/// A name alone says too little: a supervisor in another pid namespace lives under another number.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
-        .filter(|entry| hold(&entry.path()).is_some_and(|_held| fs::remove_dir(entry.path()).is_ok()))
+        .map(|entry| entry.path())
+        .filter(|path| lock(path).is_some_and(|_held| fs::remove_dir(path).is_ok()))
         .count()
+}
+
+/// The lock of a leaf, which its supervisor holds as long as it lives; `None`: it is somebody else's.
+fn lock(path: &Path) -> Option<File> {
+    File::open(path).ok().filter(|dir| dir.try_lock().is_ok())
 }
 
 /// A directory of a cgroup file system that this process has made.
 #[derive(Debug)]
 pub struct Made {
     path: PathBuf,
-    /// Nobody else sweeps it away.
-    _held: Option<Flock<File>>,
     removed: bool,
     limits: Cell<usize>,
+    /// Tells sweepers that its supervisor lives.
+    _lock: File,
 }
+
+/// How often a leaf is made anew that a sweeper in another pid namespace took for a dead one's, in the
+/// moment before it was locked.
+const MAKINGS: usize = 10;
 
 impl Made {
     /// Makes it, the box's directory of this number. It must be new: a name that exists would mean a
     /// budget shared with somebody.
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
-        match own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
-            Ok(()) => Ok(Self { _held: hold(&path), path, removed: false, limits: Cell::new(0) }),
-            Err(error) => {
-                Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
+        for _ in 0..MAKINGS {
+            if let Err(error) = own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
+                return Err(LeafError {
+                    step: Step::MakeLeaf,
+                    what: path.display().to_string(),
+                    path,
+                    error,
+                });
+            }
+            match lock(&path) {
+                Some(lock) if path.exists() => {
+                    return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
+                }
+                _ => no_matter(fs::remove_dir(&path), "its sweeper was faster"),
             }
         }
+        let error = io::Error::from_raw_os_error(libc::EAGAIN);
+        Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
     }
 
     /// Where it is.
@@ -346,31 +345,30 @@ mod tests {
 
     #[test]
     fn leaf_of_a_living_supervisor_is_not_orphaned() {
-        let (pid, start, ns) = (std::process::id(), own_start_time(), own_pid_namespace());
-        assert!(start > 0 && ns > 0);
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-{ns}-0")), Some(false));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{ns}-0", start + 1)), Some(true));
-        // Of another pid namespace nothing is known, whatever its pids.
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{}-0", start + 1, ns + 1)), None);
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0-0", start + 1)), None);
+        let (pid, start) = (std::process::id(), own_start_time());
+        assert!(start > 0);
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-0")), Some(false));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0", start + 1)), Some(true));
         assert_eq!(orphaned(&name_of_own(SUPERVISOR)), Some(false));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{ns}-{SUPERVISOR}", start + 1)), Some(true));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{ns}-other", start + 1)), None);
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{SUPERVISOR}", start + 1)), Some(true));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-other", start + 1)), None);
         assert_eq!(orphaned("stockade-notours"), None);
         assert_eq!(orphaned("other-1-2-3"), None);
     }
 
     #[test]
-    fn sweep_leaves_alone_what_somebody_holds_whatever_its_pid_looks_like_from_here() {
+    fn leaf_is_swept_only_when_nobody_holds_it() {
         let place = tempfile::tempdir().unwrap();
-        // Process 1 was not started at that time: as if it were another pid namespace's.
-        let leaf = place.path().join(format!("{PREFIX}1-{}-0", u64::MAX));
-        fs::create_dir(&leaf).unwrap();
-        let held = hold(&leaf).unwrap();
+        // A number that no process has here, but perhaps in another pid namespace.
+        let name = format!("{PREFIX}4194999-1-0");
+        let mut made = Made::new(place.path(), &name, 0).unwrap();
         assert_eq!(sweep(place.path()), 0);
-        drop(held);
+        assert!(made.path().exists());
+        // As if its supervisor had died.
+        made.removed = true;
+        drop(made);
         assert_eq!(sweep(place.path()), 1);
-        assert!(!leaf.exists());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
     #[test]
