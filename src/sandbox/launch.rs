@@ -222,6 +222,7 @@ impl Underway<'_> {
                 Frame::InitReady => init_ready = true,
             }
         }
+        self.see_middle_off()?;
         self.second_look()?;
         self.judge()?;
         let baseline = match &self.compiled.leaf {
@@ -343,6 +344,30 @@ impl Underway<'_> {
         }
     }
 
+    /// M has nothing left to do but its exit, and is gone before the payload runs: nobody is still making
+    /// the box then, and pid 1 takes away the memory that the two share.
+    fn see_middle_off(&mut self) -> Result<(), Stopped> {
+        let mut fds = [PollFd::new(self.middle.pidfd.as_fd(), PollFlags::POLLIN)];
+        loop {
+            match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
+                Ok(0) => {
+                    return Err(Stopped::Failed(format!(
+                        "the middle process did not end within {PATIENCE_MS} ms"
+                    )));
+                }
+                Ok(_) => break,
+            }
+        }
+        self.middle_reaped = true;
+        let Ok((end, _)) = process::wait(self.middle.pidfd.as_fd(), false) else {
+            // Somebody has reaped it already.
+            return Ok(());
+        };
+        died("middle process", &end).map_or(Ok(()), |words| Err(Stopped::Failed(words)))
+    }
+
     /// What the supervisor stumbled over may be no more than the end of a process that had said before
     /// what it failed at.
     fn first_cause(&mut self, stopped: Stopped) -> Stopped {
@@ -384,13 +409,7 @@ impl Underway<'_> {
             deaths.push(("middle process", end));
             self.middle_reaped = true;
         }
-        let words = deaths.iter().filter_map(|(who, ended)| match ended {
-            Ended::Signaled(s) => {
-                Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s)))
-            }
-            Ended::Exited(0) => None,
-            Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
-        });
+        let words = deaths.iter().filter_map(|(who, ended)| died(who, ended));
         let words: Vec<String> = words.collect();
         if words.is_empty() { "the set-up ended without a word".to_owned() } else { words.join(", ") }
     }
@@ -498,8 +517,6 @@ impl Underway<'_> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
             return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
         };
-        // It has nothing left to do but its exit.
-        no_matter(process::wait(self.middle.pidfd.as_fd(), true), REAPED);
         let control = self
             .compiled
             .control
@@ -560,6 +577,15 @@ impl Underway<'_> {
         let mut bytes = [0u8; FRAME_BYTES];
         let (n, _) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes).ok()?;
         Frame::decode(&bytes[..n])
+    }
+}
+
+/// How a process of the set-up ended, unless it was as it should.
+fn died(who: &str, ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Signaled(s) => Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s))),
+        Ended::Exited(0) => None,
+        Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
     }
 }
 
