@@ -144,8 +144,8 @@ const WALL_TIME: &[Case] = &[
     case(WALL, "zombies 10", "wall_limit", KILLED, &["wall_time"]),
     case(WALL, "spin", "wall_limit", KILLED, &["wall_time"]),
     case(WALL, "nap 0.201", "wall_limit", Either(0), &["wall_time"]),
-    case("--wall-time 400ms", "nap 0.1", "ok", Exit(0), &[]),
-    case("--wall-time 400ms", "nap 0.1 6", "nonzero_exit", Exit(6), &[]),
+    case("--wall-time 1s", "nap 0.1", "ok", Exit(0), &[]),
+    case("--wall-time 1s", "nap 0.1 6", "nonzero_exit", Exit(6), &[]),
 ];
 
 const SPACE: &[Case] = &[
