@@ -202,6 +202,7 @@ impl Underway<'_> {
         self.tell(Step::WriteMaps)?;
         self.told = true;
         self.make_leaf()?;
+        self.sweep();
         let mut init_ready = false;
         while !init_ready || self.facts.ready.is_none() {
             let (frame, passed) = self.next_frame()?;
@@ -287,7 +288,7 @@ impl Underway<'_> {
         Ok(())
     }
 
-    /// While M builds the root. What earlier supervisors have left is removed, too.
+    /// While M builds the root.
     fn make_leaf(&mut self) -> Result<(), Stopped> {
         let Some(world) = &self.compiled.world else { return Ok(()) };
         let limits = &self.compiled.policy.limits;
@@ -301,8 +302,17 @@ impl Underway<'_> {
         let handed = own_step(Step::HandLeaf, 0, || leaf.hand_over(self.compiled.control.as_raw_fd()));
         self.compiled.leaf = Some(leaf);
         handed.map_err(|e| Stopped::Failed(describe(Step::HandLeaf, "", e.raw_os_error().unwrap_or(0))))?;
-        world.sweep();
         Ok(())
+    }
+
+    /// While M builds the root: what supervisors that were killed have left goes.
+    fn sweep(&self) {
+        if let Some(world) = &self.compiled.world {
+            world.sweep();
+        }
+        if let Some(store) = &self.compiled.store {
+            no_matter(store.sweep_temporaries(), "the next start tries again");
+        }
     }
 
     /// The next frame; the caller's wish, a process that died silently and one that hangs end the wait.

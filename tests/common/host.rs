@@ -34,10 +34,11 @@ pub fn pause(milliseconds: u64) {
 pub fn stretched(time: &str) -> String {
     let digits = time.bytes().take_while(u8::is_ascii_digit).count();
     match (&time[..digits], &time[digits..]) {
-        (number, unit @ ("ms" | "s")) if !number.is_empty() => {
-            format!("{}{unit}", number.parse::<u64>().unwrap() * u64::from(slow()))
-        }
-        // Not a time that passes: left to be refused.
+        (number, unit @ ("ms" | "s")) => match number.parse::<u64>() {
+            Ok(number) => format!("{}{unit}", number * u64::from(slow())),
+            // Not a time that passes: left to be refused.
+            Err(_) => time.to_owned(),
+        },
         _ => time.to_owned(),
     }
 }
