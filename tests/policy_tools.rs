@@ -234,3 +234,26 @@ fn reader_that_goes_away_is_no_error() {
     let out = Command::new("bash").args(["-c", &command]).output().unwrap();
     assert!(String::from_utf8_lossy(&out.stdout).ends_with("0\n"), "{out:?}");
 }
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_reader_that_is_gone_is_not() {
+    for command in ["schema", "list"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_stockade"))
+            .args(["policy", command])
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(out.status.code(), Some(125), "{command}");
+        let told = "stockade: error: standard output: ENOSPC, no space left on device\n";
+        assert_eq!(String::from_utf8_lossy(&out.stderr), told);
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_stockade"))
+        .args(["policy", "schema"])
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!((out.status.code(), out.stderr.as_slice()), (Some(0), &b""[..]));
+}

@@ -1,5 +1,4 @@
 //! One file a subcommand: only wiring and printing.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // this is where people are told
 
 mod doctor;
 mod policy;
@@ -56,9 +55,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    match arguments.command {
+    let status = match arguments.command {
         Command::Run(run) => run.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Policy(policy) => policy.execute(),
-    }
+    };
+    if say::lost_output() { ExitCode::from(COULD_NOT) } else { status }
 }

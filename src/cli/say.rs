@@ -1,11 +1,20 @@
 //! What people are told on standard error.
 
+use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stockade::Error;
+use stockade::error::{io_text, no_matter};
 use stockade::policy::Findings;
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
+
+/// One line. Standard error may be full, or its reader gone: what is told here is
+/// in the report and the status as well.
+fn line(words: fmt::Arguments<'_>) {
+    no_matter(writeln!(std::io::stderr(), "{words}"), "there is nobody to tell");
+}
 
 /// Whether standard error is a terminal that may show colours.
 pub fn colours() -> bool {
@@ -32,40 +41,54 @@ pub fn on_stdout(text: &str, code: &str) -> String {
     }
 }
 
-/// Text on standard output. A reader that has gone away is nobody's error.
+/// Whether something for standard output could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Text on standard output. A reader that has gone away is nobody's error; a full disk is told, once.
 pub fn text(text: &str) {
     let mut out = std::io::stdout().lock();
-    stockade::error::no_matter(out.write_all(text.as_bytes()).and_then(|()| out.flush()), "nobody reads it");
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(e) = written.map_err(|e| (e.kind() != std::io::ErrorKind::BrokenPipe).then_some(e))
+        && let Some(e) = e
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        line(format_args!("stockade: {} standard output: {}", painted("error:", "1;31"), io_text(&e)));
+    }
+}
+
+/// Whether something for standard output could not be written, and was wanted.
+pub fn lost_output() -> bool {
+    LOST.load(Ordering::Relaxed)
 }
 
 /// Findings, as a compiler shows them.
 pub fn findings(findings: &Findings) {
-    eprintln!("{}", if colours() { findings.coloured() } else { findings.to_string() }.trim_end());
-    eprintln!();
-    eprintln!("stockade: {}", findings.heading());
+    line(format_args!("{}", if colours() { findings.coloured() } else { findings.to_string() }.trim_end()));
+    line(format_args!(""));
+    line(format_args!("stockade: {}", findings.heading()));
 }
 
 /// An error, and what to do about it.
 pub fn error(error: &Error) {
-    eprintln!("stockade: {} {error}", painted("error:", "1;31"));
+    line(format_args!("stockade: {} {error}", painted("error:", "1;31")));
 }
 
 /// Why a box could not be had, where the report says so.
 pub fn refusal(report: &Report) {
     let word = report.verdict.name();
-    eprintln!("stockade: {} {}", painted(&format!("{word}:"), "1;31"), report.reason);
+    line(format_args!("stockade: {} {}", painted(&format!("{word}:"), "1;31"), report.reason));
 }
 
 /// The verdict in one line.
 pub fn verdict(report: &Report) {
-    let line = stockade::report::text::line(report);
+    let text = stockade::report::text::line(report);
     let colour = match report.verdict {
         Verdict::Ok => "32",
         Verdict::NonzeroExit | Verdict::Signaled => "33",
         _ => "31",
     };
-    let (word, rest) = line.split_once(':').unwrap_or((&line, ""));
-    eprintln!("stockade: {}:{rest}", painted(word, colour));
+    let (word, rest) = text.split_once(':').unwrap_or((&text, ""));
+    line(format_args!("stockade: {}:{rest}", painted(word, colour)));
 }
 
 /// Explanations that are told; the report has them all.
@@ -83,31 +106,39 @@ pub fn explanations(report: &Report) {
         told = rest.drain(..rest.len().min(TOLD_OF_EXPECTED)).collect();
     }
     for explanation in told.iter().take(TOLD) {
-        eprintln!("stockade: explain: {}", explanation.line());
+        line(format_args!("stockade: explain: {}", explanation.line()));
     }
     let more = told.len().saturating_sub(TOLD);
     if more > 0 {
-        eprintln!("stockade: explain: and {more} more, in the report");
+        line(format_args!("stockade: explain: and {more} more, in the report"));
     }
     if told.is_empty() {
-        eprintln!("stockade: explain: the policy stood in the way of nothing that the program needed");
+        line(format_args!(
+            "stockade: explain: the policy stood in the way of nothing that the program needed"
+        ));
     }
     if !rest.is_empty() {
-        eprintln!("stockade: explain: {} more that programs do without, in the report", rest.len());
+        line(format_args!("stockade: explain: {} more that programs do without, in the report", rest.len()));
     }
 }
 
 /// Notes and layers, for `-v`.
 pub fn details(report: &Report) {
     for note in &report.notes {
-        eprintln!("stockade: note: {note}");
+        line(format_args!("stockade: note: {note}"));
     }
     for (name, layer) in &report.layers {
         let facts = serde_json::Value::Object(layer.kernel.clone());
         let status = format!("{:?}", layer.status).to_lowercase();
-        eprintln!("stockade: {name}: {status} {facts}");
+        line(format_args!("stockade: {name}: {status} {facts}"));
     }
     for v in &report.violations {
-        eprintln!("stockade: violation: {}({}) ×{} {}", v.syscall, v.args.join(", "), v.count, v.action);
+        line(format_args!(
+            "stockade: violation: {}({}) ×{} {}",
+            v.syscall,
+            v.args.join(", "),
+            v.count,
+            v.action
+        ));
     }
 }

@@ -112,6 +112,10 @@ pub fn middle(plan: &'static Plan) -> ! {
 fn build(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
     steps.call(Step::MiddleDeathsig, process::die_with_parent)?;
+    // It may have died before the line above, and this copy holds both ends of the control socket: the
+    // wait below would be for ever.
+    let same = || if process::parent() == plan.supervisor { Ok(()) } else { Err(Errno::ESRCH) };
+    steps.call(Step::MiddleDeathsig, same)?;
     steps.wait_byte(Step::MiddleWait, plan.control)?;
     namespaces::new_pid_namespace(steps)?;
     let keyring_errno = steps.fact(Step::Keyring, process::join_fresh_session_keyring);

@@ -212,6 +212,8 @@ pub struct Inject {
 /// Everything the children need. Only read by them, but for the words at the end.
 #[derive(Debug)]
 pub struct Plan {
+    /// The supervisor's process id.
+    pub supervisor: u32,
     /// Whether the supervisor is host root: groups are cleared, file-system ids set.
     pub as_root: bool,
     /// User id inside.

@@ -138,32 +138,6 @@ impl Caller {
     }
 }
 
-/// Whether a file of a scratch directory is exactly as long as a file may be: the sign that a write was
-/// cut off there. The box is dead by then.
-pub fn some_file_has_size(dir: &File, size: u64) -> bool {
-    /// Entries looked at.
-    const CAP: usize = 100_000;
-    let mut stack = vec![std::path::PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))];
-    let mut seen = 0;
-    while let Some(dir) = stack.pop() {
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            seen += 1;
-            // Not followed: what a link leads to is the host's.
-            let Ok(meta) = entry.path().symlink_metadata() else { continue };
-            if meta.is_file() && meta.len() == size {
-                return true;
-            }
-            if meta.is_dir() {
-                stack.push(entry.path());
-            }
-            if seen > CAP {
-                return false;
-            }
-        }
-    }
-    false
-}
-
 /// How an errno of the filter is called.
 pub fn errno_name(errno: u16) -> String {
     format!("{:?}", sys::Errno::from_raw(i32::from(errno)))

@@ -15,15 +15,14 @@ const SETS_PROTECTION: [u32; 3] = [9, 10, 329];
 
 impl Explainer {
     /// Everything, likely causes first: limits, then what was refused last. What programs do without
-    /// comes at the end. `hit` are the limits that the evidence shows; `cut_off` whether a file of the
-    /// box is as long as a file may be.
-    pub fn explain(&self, hit: &[&'static str], cut_off: bool) -> Vec<Explanation> {
+    /// comes at the end. `hit` are the limits that the evidence shows.
+    pub fn explain(&self, hit: &[&'static str]) -> Vec<Explanation> {
         let request = Request {
             policy: &self.policy,
             binds: &self.binds,
             cwd: std::env::current_dir().unwrap_or_default(),
         };
-        let mut all = self.limits(&request, hit, cut_off);
+        let mut all = self.limits(&request, hit);
         let mut notes: Vec<&Note> =
             self.notes.iter().filter(|n| !matches!(n.trouble, Trouble::Full(_))).collect();
         notes.sort_by_key(|n| std::cmp::Reverse(n.last));
@@ -46,7 +45,7 @@ impl Explainer {
             .then(|| format!("--explain kept {} things and left {} out", self.notes.len(), self.more))
     }
 
-    fn limits(&self, request: &Request<'_>, hit: &[&'static str], cut_off: bool) -> Vec<Explanation> {
+    fn limits(&self, request: &Request<'_>, hit: &[&'static str]) -> Vec<Explanation> {
         let full = |room: Room| self.notes.iter().find(|n| n.trouble == Trouble::Full(room));
         let mut names: Vec<(&'static str, Option<&Note>)> = hit.iter().map(|name| (*name, None)).collect();
         let rooms = [
@@ -55,10 +54,9 @@ impl Explainer {
             ("file_size", full(Room::FileSize)),
         ];
         for (name, note) in rooms {
-            let reached = note.is_some() || (name == "file_size" && cut_off);
             match names.iter_mut().find(|(known, _)| *known == name) {
                 Some(known) => known.1 = note,
-                None if reached => names.push((name, note)),
+                None if note.is_some() => names.push((name, note)),
                 None => {}
             }
         }

@@ -23,8 +23,6 @@ use crate::policy::model::{Access, Policy};
 use crate::policy::names::{ArgKind, argument, arguments};
 use crate::sys::seccomp::Notification;
 
-pub use caller::some_file_has_size;
-
 /// Different things that are kept; of more only the number.
 const KEPT: usize = 256;
 
