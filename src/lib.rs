@@ -10,6 +10,7 @@ compile_error!(
 );
 
 pub mod error;
+pub mod escape;
 pub mod image;
 pub mod layer;
 pub mod policy;

@@ -1,6 +1,7 @@
 //! One file a subcommand: only wiring and printing.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // this is where people are told
 
+mod escape;
 mod run;
 mod say;
 mod signals;
@@ -29,10 +30,17 @@ struct Arguments {
 enum Command {
     /// Run one program under every layer, and report what the kernel showed.
     Run(Box<run::Run>),
+    /// Attack this host from inside boxes, and see whether they hold.
+    EscapeCheck(escape::EscapeCheck),
 }
 
 /// Parses, runs, and turns everything into a status.
 pub fn main() -> ExitCode {
+    // The payload of the escape check is this program itself, started with a private argument.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == stockade::escape::ARGUMENT) {
+        return ExitCode::from(stockade::escape::start(&words.collect::<Vec<_>>()));
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) => {
@@ -44,5 +52,6 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Run(run) => run.execute(),
+        Command::EscapeCheck(check) => check.execute(),
     }
 }

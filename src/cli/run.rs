@@ -134,7 +134,8 @@ fn parse_env(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
-fn parse_layer(text: &str) -> std::result::Result<Layer, String> {
+/// A layer by its name.
+pub fn parse_layer(text: &str) -> std::result::Result<Layer, String> {
     text.parse().map_err(|e: stockade::layer::UnknownLayer| e.to_string())
 }
 
