@@ -29,6 +29,9 @@ pub struct Judged {
     pub layers: Vec<String>,
     /// How it is known.
     pub control: Controlled,
+    /// How long it took, its control included.
+    #[serde(default)]
+    pub elapsed_ms: u64,
 }
 
 /// What happened in the box.
@@ -54,6 +57,7 @@ pub fn judge(attack: &Attack, inside: &Inside, control: Option<&Result<Saw, Stri
         saw,
         layers: attack.holders().into_iter().map(str::to_owned).collect(),
         control,
+        elapsed_ms: 0,
     };
     let controlled = controlled(attack, inside, control);
     if let Some(damage) = &inside.damage {

@@ -165,6 +165,7 @@ mod tests {
                 worked: outcome != Outcome::Inconclusive,
                 saw: "no <such> thing".to_owned(),
             },
+            elapsed_ms: 0,
         };
         Summary {
             attacks: vec![

@@ -109,7 +109,8 @@ impl Ran {
         self.saws.get(order).cloned().ok_or_else(|| format!("{}: {}", self.verdict(), self.reason()))
     }
 
-    fn read(mut self, stdout: Vec<u8>) -> Self {
+    /// Reads what probes said.
+    pub fn read(mut self, stdout: Vec<u8>) -> Self {
         let text = String::from_utf8_lossy(&stdout).into_owned();
         for line in text.lines() {
             let (tag, rest) = line.split_once(' ').unwrap_or((line, ""));

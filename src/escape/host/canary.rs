@@ -247,9 +247,13 @@ impl Forgotten {
     /// terminal, and the directory once more far above.
     pub fn leave(dir: &Path, terminal: &OwnedFd) -> Result<Self> {
         let directory = fs::File::open(dir)?;
-        let file = fs::File::options().read(true).write(true).open(dir.join("precious"))?;
+        let forgotten = dir.join("forgotten");
+        open_file(&forgotten, b"forgotten\n")?;
+        let file = fs::File::options().read(true).write(true).open(&forgotten)?;
         let (read, write) = sys::fd::pipe()?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
+        // Nobody calls: a control that accepts must not wait.
+        listener.set_nonblocking(true)?;
         let made = probe::call(libc::SYS_memfd_create, &[c"forgotten".into(), 1.into()])?;
         let memory = i32::try_from(made).unwrap_or(-1);
         let sources = [

@@ -54,8 +54,8 @@ pub fn file_capabilities(caller: &Caller, attack: &Attack) -> Seen {
         stdin.write_all(&job.encode()).map_err(words)?;
     }
     let out = child.wait_with_output().map_err(words)?;
-    let beside = String::from_utf8_lossy(&out.stdout).into_owned();
-    if !beside.contains("CapEff is") {
+    let beside = super::Ran::default().read(out.stdout).saw(attack.id)?;
+    if !beside.answers.iter().any(|a| a.what == "CapEff" && a.answer == "not empty") {
         return Err("the file gives no capability on the host either".to_owned());
     }
     caller.run_one(attack.id, &Setup { program: Some(path), ..Setup::default() }).saw(attack.id)

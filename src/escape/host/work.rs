@@ -64,12 +64,16 @@ pub fn main() -> u8 {
     let read = std::io::stdin().lock().take(MAX_BRIEF).read_to_end(&mut bytes);
     let brief = bytes.strip_prefix(MAGIC).and_then(|json| serde_json::from_slice::<Brief>(json).ok());
     let (Ok(_), Some(brief)) = (read, brief) else { return 125 };
+    own_mounts();
     match prepare(&brief) {
         Ok((caller, key)) => {
             for id in &brief.ids {
                 if let Some(attack) = table::all().into_iter().find(|a| a.id == id) {
                     tell(&Result::Begins(id.clone()));
-                    tell(&Result::Judged(caller.attack(attack, &key)));
+                    let begin = std::time::Instant::now();
+                    let mut judged = caller.attack(attack, &key);
+                    judged.elapsed_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tell(&Result::Judged(judged));
                 }
             }
             0
@@ -78,6 +82,17 @@ pub fn main() -> u8 {
             tell(&Result::Failed(why));
             125
         }
+    }
+}
+
+/// As host root: what the attacks mount is nobody else's business.
+fn own_mounts() {
+    use nix::mount::{MsFlags, mount};
+    if nix::unistd::geteuid().is_root() {
+        let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS);
+        let none = None::<&str>;
+        no_matter(own.and_then(|()| mount(none, "/", none, flags, none)), "what is mounted is unmounted");
     }
 }
 
@@ -126,6 +141,7 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         victim: (control_den.victim.pid(), control_den.victim.address),
         ..target.clone()
     };
+    let outside = Target { facts: facts::beside(target.facts.clone()), ..outside };
     let inside = Target { scratch: scratch_of(&policy), writable: writable_of(&policy), ..target };
     let caller = Caller {
         policy,

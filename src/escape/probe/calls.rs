@@ -146,6 +146,7 @@ pub fn install_filter(_: &Target, _: &mut Steps<'_>) -> Saw {
         let code = Room::of(&0x7fff_0000_0000_0006u64.to_le_bytes());
         let program = [1u64, code.address()].map(u64::to_le_bytes).concat();
         const NEW_LISTENER: u32 = 1 << 3;
+        step!(saw, "prctl(NO_NEW_PRIVS)", SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         refuse!(saw, "seccomp(NEW_LISTENER)", SYS_seccomp, 1, NEW_LISTENER, program.as_slice());
         refuse!(saw, "seccomp(FILTER)", SYS_seccomp, 1, 0, program.as_slice());
         refuse!(saw, "prctl(SECCOMP)", SYS_prctl, libc::PR_SET_SECCOMP, 2, program.as_slice(), 0, 0);

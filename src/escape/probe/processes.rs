@@ -69,7 +69,7 @@ pub fn survive_launcher(target: &Target, _: &mut Steps<'_>) -> Saw {
 }
 
 /// PS-07: a sibling, which the supervisor might take for the payload.
-pub fn make_sibling(_: &Target, _: &mut Steps<'_>) -> Saw {
+pub fn make_sibling(target: &Target, _: &mut Steps<'_>) -> Saw {
     let mut saw = Saw::new();
     let flags = libc::CLONE_PARENT | libc::SIGCHLD;
     for high in [0i64, 1 << 32] {
@@ -81,6 +81,10 @@ pub fn make_sibling(_: &Target, _: &mut Steps<'_>) -> Saw {
         saw.must_refuse(format!("clone(PARENT|{high:#x})"), libc::SYS_clone, made);
     }
     std::thread::sleep(Duration::from_millis(20));
+    if target.inside() {
+        say(&format!("R PS-07 {}", serde_json::to_string(&saw).unwrap_or_default()));
+        exit_now(42);
+    }
     saw
 }
 
