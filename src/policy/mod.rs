@@ -14,7 +14,7 @@ mod builtin;
 mod check;
 mod demands;
 mod findings;
-mod json;
+pub(crate) mod json;
 mod merge;
 pub mod model;
 pub mod names;

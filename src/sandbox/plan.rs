@@ -107,7 +107,12 @@ pub enum MountKind {
         places: Vec<Place>,
     },
     /// Device nodes: a tmpfs with binds of the host's.
-    Devices(Vec<Device>),
+    Devices {
+        /// The nodes.
+        devices: Vec<Device>,
+        /// Mount points made beside them for later ones.
+        places: Vec<Place>,
+    },
     /// A file or directory of the host.
     Bind {
         /// What to clone: a path, opened by M, or a detached mount that S made.
@@ -188,7 +193,7 @@ pub struct Rlimit {
     pub instead: Option<u64>,
 }
 
-/// Which layer a test build leaves out, and which step it makes fail.
+/// Which step a test build makes fail.
 #[cfg(feature = "fault-injection")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inject {
@@ -278,7 +283,7 @@ pub struct Plan {
     pub root_fd: AtomicI32,
     /// The host's `/proc`, as M has opened it. Likewise shared.
     pub host_proc: AtomicI32,
-    /// Test builds only: the step that fails.
+    /// Test builds only: the steps that fail.
     #[cfg(feature = "fault-injection")]
-    pub inject: Option<Inject>,
+    pub inject: Vec<Inject>,
 }

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod mount;
 pub mod probe;
 pub mod process;
+pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod time;

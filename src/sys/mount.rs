@@ -154,6 +154,18 @@ pub fn set_attr_raw(mount: RawFd, set: Attr, recursive: bool) -> Result<()> {
     setattr(mount, c"", AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 }, &attr)
 }
 
+/// Shows files through the ids of a user namespace. Only on a detached mount that
+/// was never shown anywhere.
+///
+/// # References
+/// `mount_setattr(2)`, `MOUNT_ATTR_IDMAP`
+pub fn set_idmap(mount: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<()> {
+    #[allow(clippy::cast_sign_loss)] // a descriptor
+    let userns_fd = userns.as_raw_fd() as u64;
+    let attr = MountAttr { set: libc::MOUNT_ATTR_IDMAP, clear: 0, propagation: 0, userns_fd };
+    setattr(mount.as_raw_fd(), c"", AT_EMPTY_PATH, &attr)
+}
+
 /// Ends all propagation between this mount namespace and any other.
 pub fn make_all_private() -> Result<()> {
     let attr = MountAttr { set: 0, clear: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };

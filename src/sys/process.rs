@@ -210,6 +210,17 @@ pub fn unshare(flags: i32) -> Result<()> {
     unsafe { raw!(unshare, flags) }.map(drop)
 }
 
+/// Child only: sleeps until killed.
+pub fn sleep_until_killed() -> ! {
+    loop {
+        // SAFETY: takes no argument.
+        let woken = unsafe { raw!(pause) };
+        if woken == Err(Errno::ENOSYS) {
+            exit_now(0);
+        }
+    }
+}
+
 /// Host name of this UTS namespace.
 ///
 /// # References

@@ -199,25 +199,22 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
             let made =
                 steps.nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, mode, open(planned.attr)))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
-            for place in places {
-                steps.nth(Step::MakePlace, i, || make_place(made.as_raw_fd(), place))?;
-            }
+            make_places(steps, i, made.as_fd(), places)?;
             made
         }
         MountKind::Payload { size, inodes, name, mode, places } => {
             let made =
                 steps.nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, c"0555", open(planned.attr)))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
-            for place in places {
-                steps.nth(Step::MakePlace, i, || make_place(made.as_raw_fd(), place))?;
-            }
+            make_places(steps, i, made.as_fd(), places)?;
             copy_payload(steps, made.as_fd(), name, *mode)?;
             made
         }
-        MountKind::Devices(devices) => {
+        MountKind::Devices { devices, places } => {
             let made =
                 steps.nth(Step::MountTmpfs, i, || new_tmpfs(c"64k", c"64", c"0755", open(planned.attr)))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
+            make_places(steps, i, made.as_fd(), places)?;
             for (d, device) in devices.iter().enumerate() {
                 bind_device(steps, made.as_raw_fd(), d, device)?;
             }
@@ -240,6 +237,11 @@ const fn attr_without_rdonly(attr: Attr) -> Attr {
 fn attach_at(steps: Steps, root: RawFd, i: usize, at: &CStr, mounted: BorrowedFd<'_>) -> Result<(), Failed> {
     let place = steps.nth(Step::OpenTarget, i, || open_place(root, at))?;
     steps.nth(Step::AttachMount, i, || mount::attach(mounted, place.as_fd()))
+}
+
+/// Child only: mount points for what is mounted below this one.
+fn make_places(steps: Steps, i: usize, dir: BorrowedFd<'_>, places: &[Place]) -> Result<(), Failed> {
+    places.iter().try_for_each(|place| steps.nth(Step::MakePlace, i, || make_place(dir.as_raw_fd(), place)))
 }
 
 /// Child only: a mount point in the box's own tmpfs.

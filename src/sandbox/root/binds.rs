@@ -4,9 +4,9 @@
 //! rather than as an errno of the payload.
 
 use std::fs;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result, io_text};
@@ -34,6 +34,8 @@ pub struct OpenBind {
     pub dir: bool,
     /// As root: the supervisor's own clone.
     mount: Option<OwnedFd>,
+    /// As root: whose it is, where only they may read it.
+    owner: Option<(u32, u32)>,
 }
 
 /// Entries looked at when a tree is searched for sockets.
@@ -106,8 +108,12 @@ impl Bind {
             (false, true) => 0o6,
             (false, false) => 0o4,
         };
+        // Its owner may read it: a clone in which the box's id is the owner's does the same.
+        let owner_may = mode >> 6 & needed == needed;
+        let others_may = mode & needed == needed;
+        let owner = (as_root && !self.write && !others_may && owner_may).then(|| (meta.uid(), meta.gid()));
         let allowed = if as_root {
-            mode & needed == needed
+            others_may || owner.is_some()
         } else {
             use nix::unistd::AccessFlags as A;
             let flags = [(0o4, A::R_OK), (0o2, A::W_OK), (0o1, A::X_OK)];
@@ -127,7 +133,7 @@ impl Bind {
             refuse_sockets(&self.host, &shown)?;
         }
         let mount = if as_root { self.clone_mount(&shown)? } else { None };
-        Ok(OpenBind { bind: self.clone(), dir: kind.is_dir(), mount })
+        Ok(OpenBind { bind: self.clone(), dir: kind.is_dir(), mount, owner })
     }
 
     /// The supervisor's own clone: root of the box could not open what lies below
@@ -148,6 +154,23 @@ fn cannot(shown: &str, errno: sys::Errno) -> Error {
 }
 
 impl OpenBind {
+    /// As root, where only the owner may read it: shows it as the box's own. Never
+    /// for something that may be written: the box could leave the owner a set-id file.
+    ///
+    /// # Errors
+    /// The file system cannot do it (ext4 can since 5.12, tmpfs since 6.3).
+    pub fn show_as_own(&self, host_ids: (u32, u32)) -> Result<()> {
+        let (Some(owner), Some(mount)) = (self.owner, &self.mount) else { return Ok(()) };
+        idmap(mount, owner, host_ids).map_err(|e| {
+            let path = self.bind.host.display();
+            let message = format!(
+                "--ro {path}: only its owner may read it, and it cannot be shown as another's: {}",
+                io_text(&e)
+            );
+            Error::new(Kind::Host, message).help(format!("chmod o+rX {path}, or give a copy"))
+        })
+    }
+
     /// The supervisor's clone, by number.
     #[must_use]
     pub fn mount_fd(&self) -> Option<std::os::fd::RawFd> {
@@ -173,6 +196,23 @@ impl OpenBind {
 pub fn c_path(path: &Path) -> Result<std::ffi::CString> {
     std::ffi::CString::new(path.as_os_str().as_bytes())
         .map_err(|_| Error::new(Kind::Usage, format!("the path {} has a NUL byte in it", path.display())))
+}
+
+/// A mount through which `from` on the file system shows as `to`.
+fn idmap(mount: &OwnedFd, from: (u32, u32), to: (u32, u32)) -> std::io::Result<()> {
+    // A user namespace exists as long as somebody is in it, or holds it open.
+    let keeper = sys::clone::copy(libc::CLONE_NEWUSER, &(), |()| sys::process::sleep_until_killed())?;
+    let maps = || {
+        let proc = format!("/proc/{}", keeper.pid);
+        fs::write(format!("{proc}/uid_map"), format!("{} {} 1", from.0, to.0))?;
+        fs::write(format!("{proc}/gid_map"), format!("{} {} 1", from.1, to.1))?;
+        let userns = fs::File::open(format!("{proc}/ns/user"))?;
+        Ok(sys::mount::set_idmap(mount.as_fd(), userns.as_fd())?)
+    };
+    let mapped = maps();
+    sys::process::signal(keeper.pidfd.as_fd(), libc::SIGKILL)?;
+    sys::process::wait(keeper.pidfd.as_fd(), true)?;
+    mapped
 }
 
 /// Takes out `.` and `..` by the letters alone.

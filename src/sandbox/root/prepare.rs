@@ -46,7 +46,7 @@ enum Item<'a> {
 impl Item<'_> {
     /// Whether mount points can be made in it.
     const fn holds_places(&self) -> bool {
-        matches!(self, Item::Path(PathSource::Tmpfs { .. } | PathSource::Payload, _))
+        matches!(self, Item::Path(PathSource::Tmpfs { .. } | PathSource::Payload | PathSource::Devices(_), _))
     }
 
     const fn is_dir(&self) -> bool {
@@ -234,7 +234,9 @@ impl<'a> Layout<'a> {
                 for name in names {
                     out.expected.push(expected(&format!("{at}/{name}"), None, DEVICE_ATTR));
                 }
-                (MountKind::Devices(devices), base.and(Attr::RDONLY).and(Attr::NOEXEC), "tmpfs")
+                let places = self.places_in(at)?;
+                let kind = MountKind::Devices { devices, places };
+                (kind, base.and(Attr::RDONLY).and(Attr::NOEXEC), "tmpfs")
             }
             PathSource::Tmpfs { size, inodes } => {
                 let places = self.places_in(at)?;
