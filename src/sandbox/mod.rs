@@ -12,7 +12,7 @@ mod clock;
 mod compile;
 mod descriptors;
 pub(crate) mod frame;
-mod host;
+pub(crate) mod host;
 mod inherited;
 #[cfg(feature = "fault-injection")]
 mod inject;

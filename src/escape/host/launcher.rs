@@ -1,6 +1,6 @@
 //! The launcher itself: started badly, on bad hosts, and killed.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -49,7 +49,7 @@ impl Caller {
         } else {
             self.store()
         };
-        command.args(["run", "--report"]).arg(&report).arg("--store").arg(self.store());
+        command.args(["run", "--report"]).arg(&report).arg("--store").arg(store);
         for layer in &self.degrade {
             // A test of what happens without a cgroup must not be told that this will do.
             if role.first() != Some(&"uncontrolled") || *layer != Layer::Cgroup {
