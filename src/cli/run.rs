@@ -190,7 +190,11 @@ impl Run {
             }
         }
         if let Some(report) = report {
-            refuse_reachable_report(report, &binds)?;
+            refuse_in_reach("--report", report, &binds, "the program could write its own report")?;
+        }
+        if policy::is_file_argument(&self.policy) {
+            let why = "the program could write the policy of its next run";
+            refuse_in_reach("--policy", Path::new(&self.policy), &binds, why)?;
         }
         let stdin = match &self.stdin {
             Some(path) => Input::File(open_input(path)?),
@@ -295,15 +299,17 @@ fn output(path: Option<&Path>, option: &str) -> Result<Output> {
         .map_err(|e| open_failed(option, path, &e))
 }
 
-/// What the payload may write must not hold the report.
-fn refuse_reachable_report(report: &Path, binds: &[Bind]) -> Result<()> {
-    let parent = report.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(dir) = parent.canonicalize() else { return Ok(()) };
+/// What the payload may write must not hold what decides about it.
+fn refuse_in_reach(option: &str, file: &Path, binds: &[Bind], why: &str) -> Result<()> {
+    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The directory as it is named, and, where the file is a link, what it leads to.
+    let named = parent.canonicalize().ok();
+    let meant = file.canonicalize().ok();
     for bind in binds.iter().filter(|b| b.write) {
-        if bind.host.canonicalize().is_ok_and(|host| dir.starts_with(host)) {
-            let message = format!("--report {} lies below --rw {}", report.display(), bind.host.display());
-            return Err(Error::new(Kind::Usage, message)
-                .help("the program could write its own report: put it elsewhere"));
+        let Ok(host) = bind.host.canonicalize() else { continue };
+        if [&named, &meant].into_iter().flatten().any(|path| path.starts_with(&host)) {
+            let message = format!("{option} {} lies below --rw {}", file.display(), bind.host.display());
+            return Err(Error::new(Kind::Usage, message).help(format!("{why}: put it elsewhere")));
         }
     }
     Ok(())

@@ -17,20 +17,33 @@ fn painted(text: &str, code: &str) -> String {
     if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
+/// Text that may hold names and bytes of others: nothing in it acts on a terminal.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// An error, and what to do about it.
 pub fn error(error: &Error) {
-    eprintln!("stockade: {} {error}", painted("error:", "1;31"));
+    eprintln!("stockade: {} {}", painted("error:", "1;31"), harmless(&error.to_string()));
 }
 
 /// Why a box could not be had, where the report says so.
 pub fn refusal(report: &Report) {
     let word = report.verdict.name();
-    eprintln!("stockade: {} {}", painted(&format!("{word}:"), "1;31"), report.reason);
+    eprintln!("stockade: {} {}", painted(&format!("{word}:"), "1;31"), harmless(&report.reason));
 }
 
 /// The verdict in one line.
 pub fn verdict(report: &Report) {
-    let line = stockade::report::text::line(report);
+    let line = harmless(&stockade::report::text::line(report));
     let colour = match report.verdict {
         Verdict::Ok => "32",
         Verdict::NonzeroExit | Verdict::Signaled => "33",
@@ -43,7 +56,7 @@ pub fn verdict(report: &Report) {
 /// Notes and layers, for `-v`.
 pub fn details(report: &Report) {
     for note in &report.notes {
-        eprintln!("stockade: note: {note}");
+        eprintln!("stockade: note: {}", harmless(note));
     }
     for (name, layer) in &report.layers {
         let facts = serde_json::Value::Object(layer.kernel.clone());

@@ -171,6 +171,9 @@ pub fn help(step: Step, errno: i32) -> Option<&'static str> {
         (Step::PayloadCopy, libc::ENODATA) => {
             Some("the program file changed while it was being copied: run it again")
         }
+        (Step::BindOpen, libc::ESTALE | libc::ELOOP | libc::ENOENT) => {
+            Some("what was to be shown has been exchanged for something else meanwhile")
+        }
         (Step::OpenTree, libc::EACCES) => {
             Some("a directory above the store cannot be entered: use --store with one that can")
         }

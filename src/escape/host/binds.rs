@@ -87,7 +87,14 @@ pub fn propagation(caller: &Caller, attack: &Attack) -> Seen {
     let none = None::<&str>;
     mount(Some(&dir), &dir, none, MsFlags::MS_BIND, none).map_err(errno)?;
     mount(none, &dir, none, MsFlags::MS_SHARED, none).map_err(errno)?;
-    let mut live = caller.start(attack.id, &Setup::default().bind(bind_of(&dir, "/data", false)))?;
+    let started = caller.start(attack.id, &Setup::default().bind(bind_of(&dir, "/data", false)));
+    let mut live = match started {
+        Ok(live) => live,
+        Err(why) => {
+            umount2(&dir, MntFlags::MNT_DETACH).map_err(errno)?;
+            return Err(why);
+        }
+    };
     let ready = live.ready(Duration::from_secs(10));
     let mounted = mount(Some("none"), &sub, Some("tmpfs"), MsFlags::empty(), none);
     let secret = sub.join("secret");

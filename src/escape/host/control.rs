@@ -1,6 +1,7 @@
 //! The same probes beside the box: the proof that they could have had an effect.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ impl Caller {
         command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.current_dir(self.outside.dir.as_str());
         as_nobody(&mut command);
+        // Some signal the group that they are in.
+        command.process_group(0);
         let mut child = command.spawn().map_err(|e| io_text(&e))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         if let Some(mut stdin) = stdin {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::outcome::Saw;
 use super::super::table::Attack;
+use super::binds::bind_of;
 use super::{Caller, Setup};
 use crate::error::io_text;
 use crate::sandbox::StoreChoice;
@@ -97,43 +98,88 @@ pub fn links_in_tree(caller: &Caller, attack: &Attack) -> Seen {
     Ok(saw)
 }
 
-/// FS-31: a file of the root that was changed after it was verified.
-pub fn changed_tree(caller: &Caller, attack: &Attack) -> Seen {
-    const EVIL: &[u8] = b"changed";
-    let mut saw = Saw::new();
-    for way in ["in place", "replaced", "in place, with its old times"] {
-        let (store, root) = populated(caller, attack, "tampered")?;
-        let file = root.join("etc/passwd");
-        let meta = file.metadata().map_err(words)?;
-        let times = fs::FileTimes::new()
-            .set_modified(meta.modified().map_err(words)?)
-            .set_accessed(meta.accessed().map_err(words)?);
-        let mut content = vec![b'x'; usize::try_from(meta.len()).unwrap_or(0)];
-        content[..EVIL.len()].copy_from_slice(EVIL);
-        fs::set_permissions(file.parent().unwrap_or(&file), fs::Permissions::from_mode(0o755))
-            .map_err(words)?;
-        if way == "replaced" {
-            fs::remove_file(&file).map_err(words)?;
+const EVIL: &[u8] = b"changed";
+
+/// A file of the root with other bytes of the same length and the same times.
+fn change_in_place(file: &Path) -> std::io::Result<()> {
+    let meta = file.metadata()?;
+    let times = fs::FileTimes::new().set_modified(meta.modified()?).set_accessed(meta.accessed()?);
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644))?;
+    let mut content = vec![b'x'; usize::try_from(meta.len()).unwrap_or(0).max(EVIL.len())];
+    content[..EVIL.len()].copy_from_slice(EVIL);
+    fs::write(file, &content)?;
+    fs::File::options().write(true).open(file)?.set_times(times)?;
+    fs::set_permissions(file, meta.permissions())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)?.flatten() {
+        let (place, kind) = (to.join(entry.file_name()), entry.file_type()?);
+        if kind.is_dir() {
+            copy_tree(&entry.path(), &place)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(entry.path())?, &place)?;
         } else {
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).map_err(words)?;
+            fs::copy(entry.path(), &place)?;
         }
-        fs::write(&file, &content).map_err(words)?;
-        fs::set_permissions(&file, meta.permissions()).map_err(words)?;
-        if way.ends_with("times") {
-            let opened = fs::File::options().read(true).open(&file).map_err(words)?;
-            opened.set_times(times).map_err(words)?;
-        }
-        let changed_on_host = fs::read(&file).is_ok_and(|now| now.starts_with(EVIL));
-        let ran = caller.run_one(attack.id, &with(&store));
-        if !changed_on_host {
+    }
+    fs::set_permissions(to, from.metadata()?.permissions())
+}
+
+/// Puts a changed copy in the place of a directory.
+fn swap_for_a_changed_copy(dir: &Path, file: &Path) -> std::io::Result<()> {
+    let parent = dir.parent().unwrap_or(dir);
+    let (copy, old) = (parent.join("copy"), parent.join("old"));
+    let mode = parent.metadata()?.permissions();
+    fs::set_permissions(parent, fs::Permissions::from_mode(0o755))?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+    copy_tree(dir, &copy)?;
+    change_in_place(&copy.join(file))?;
+    fs::rename(dir, &old)?;
+    fs::rename(&copy, dir)?;
+    fs::remove_dir_all(&old)?;
+    fs::set_permissions(parent, mode)
+}
+
+fn shows_change(ran: &super::Ran, attack: &Attack) -> bool {
+    ran.saws.get(attack.id).is_some_and(|s| s.answers.iter().any(|a| a.answer.contains("changed")))
+}
+
+/// FS-31: a root that was changed after it was verified. What its owner does to
+/// the bytes of a file deep in it shows in a full verification only; a payload
+/// never gets there.
+pub fn changed_tree(caller: &Caller, attack: &Attack) -> Seen {
+    let mut saw = Saw::new();
+    for (what, below) in [("the root replaced", ""), ("a directory of it replaced", "etc")] {
+        let (store, root) = populated(caller, attack, "tampered")?;
+        let file = Path::new("etc/passwd");
+        let inner = file.strip_prefix(below).unwrap_or(file);
+        swap_for_a_changed_copy(&root.join(below), inner).map_err(words)?;
+        if !fs::read(root.join(file)).is_ok_and(|now| now.starts_with(EVIL)) {
             return Err("the file could not be changed".to_owned());
         }
-        let shown =
-            ran.saws.get(attack.id).is_some_and(|s| s.answers.iter().any(|a| a.answer.contains("changed")));
-        if shown {
-            saw.leak(format!("a file of the root, changed {way}, was shown inside"));
+        let ran = caller.run_one(attack.id, &with(&store));
+        if shows_change(&ran, attack) {
+            saw.leak(format!("{what}: the changed file was shown inside"));
         }
-        saw.note(format!("changed {way}"), if ran.was_refused() { "refused" } else { "made anew" });
+        saw.note(what, if ran.was_refused() { "refused" } else { "made anew" });
+    }
+    let (store, root) = populated(caller, attack, "tampered")?;
+    change_in_place(&root.join("etc/passwd")).map_err(words)?;
+    let name = root.parent().and_then(Path::file_name).and_then(|n| n.to_str()).unwrap_or_default();
+    let digest: crate::image::digest::Digest =
+        name.parse().map_err(|_| "a tree's name is its digest".to_owned())?;
+    let opened = crate::image::Store::open(&store).map_err(|e| e.to_string())?;
+    let clean = opened.verify_full(&digest).map_err(|e| e.to_string())?.is_clean();
+    saw.note("changed by its owner, times and all", if clean { "not found" } else { "found" });
+    if clean {
+        saw.leak("a full verification does not find a changed file");
+    }
+    let ran = caller.run_one(attack.id, &with(&store).bind(bind_of(&store, "/data", true)));
+    saw.note("a box that may write the store", if ran.was_refused() { "refused" } else { "ran" });
+    if !ran.was_refused() {
+        saw.leak("a box was given the store to write");
     }
     Ok(saw)
 }

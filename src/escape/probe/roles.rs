@@ -83,7 +83,7 @@ fn no_more_namespaces() -> Prepared {
 fn mask_proc() -> Prepared {
     own_user_namespace(CloneFlags::CLONE_NEWNS, None)?;
     private()?;
-    mount(Some("none"), "/proc/sys", Some("tmpfs"), MsFlags::MS_RDONLY, None::<&str>)?;
+    mount(Some("none"), "/proc/tty", Some("tmpfs"), MsFlags::MS_RDONLY, None::<&str>)?;
     Ok(())
 }
 

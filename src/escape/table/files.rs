@@ -238,8 +238,10 @@ pub const ATTACKS: &[Attack] = &[
     )
     .with(files::show_file)
     .supervised()
-    .control(Control::Own("the changed file is seen to be changed on the host"))
-    .expect(&["refused", "made anew", "as planned"]),
+    .control(Control::Own(
+        "the changed file is seen to be changed on the host, and the same box runs without the change",
+    ))
+    .expect(&["refused", "made anew", "found"]),
     Attack::shared(
         "FS-33",
         "what a file system does by ioctl",

@@ -285,13 +285,20 @@ fn bind_device(steps: Steps, dir: RawFd, d: usize, device: &Device) -> Result<()
 fn bind(steps: Steps, root: RawFd, i: usize, planned: &MountPlan, from: &BindFrom) -> Result<(), Failed> {
     let opened;
     let tree = match from {
-        BindFrom::Path(path) => {
-            opened = steps.nth(Step::BindOpen, i, || mount::open_tree_clone(libc::AT_FDCWD, path, true))?;
+        BindFrom::Path { path, dev, ino } => {
+            opened = steps.nth(Step::BindOpen, i, || {
+                let place = fd::openat2(libc::AT_FDCWD, path, libc::O_PATH, 0, Resolve::NO_LINKS)?;
+                let found = fd::identity(place.as_fd())?;
+                if (found.dev, found.ino) != (*dev, *ino) {
+                    return Err(Errno::ESTALE);
+                }
+                mount::open_tree_clone(place.as_raw_fd(), c"", true)
+            })?;
             opened.as_raw_fd()
         }
         BindFrom::Mount(mount) => *mount,
     };
-    steps.nth(Step::BindFlags, i, || mount::set_attr_raw(tree, planned.attr, true))?;
+    steps.nth(Step::BindFlags, i, || mount::set_attr_and_cut_off_raw(tree, planned.attr))?;
     let place = steps.nth(Step::OpenTarget, i, || open_place(root, &planned.at))?;
     steps.nth(Step::AttachMount, i, || mount::attach_raw(tree, place.as_fd()))
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod binds;
+mod links;
 mod prepare;
 
 pub use apply::{attach_root, enter, fill, mount_proc};
