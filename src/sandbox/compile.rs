@@ -230,6 +230,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
         host_proc: AtomicI32::new(-1),
         #[cfg(feature = "fault-injection")]
         inject: super::inject::from_environment()?,
+        #[cfg(feature = "ablation")]
+        spoilt: super::ablation::from_environment()?,
     };
     let mut for_children = vec![control_child, gate_read, gate_write, payload.fd];
     for_children.extend([inside.stdin, inside.stdout, inside.stderr]);

@@ -293,4 +293,7 @@ pub struct Plan {
     /// Test builds only: the steps that fail.
     #[cfg(feature = "fault-injection")]
     pub inject: Vec<Inject>,
+    /// Test builds only: the layer that is left out, or applied wrongly.
+    #[cfg(feature = "ablation")]
+    pub spoilt: Option<super::ablation::Spoilt>,
 }

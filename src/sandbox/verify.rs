@@ -53,6 +53,9 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
             } else {
                 differ(Layer::Keyring, format!("the caller's session keyring stays ({why})"));
             }
+        } else if built.keyring != 0 {
+            // One without a key in it gives nothing away, whosever it is.
+            differ(Layer::Keyring, "the session keyring is not empty".to_owned());
         }
         let locked = facts.stripped.is_some_and(|s| s.inner_errno == 0);
         match built.root {

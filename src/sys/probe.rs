@@ -34,7 +34,7 @@ impl Room {
     /// Filled with these bytes, as far as they fit, and zeros.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        let rest = std::iter::repeat(&0).take(ROOM.saturating_sub(bytes.len()));
+        let rest = std::iter::repeat_n(&0, ROOM.saturating_sub(bytes.len()));
         Self(bytes.iter().take(ROOM).chain(rest).map(|b| AtomicU8::new(*b)).collect())
     }
 

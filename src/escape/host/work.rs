@@ -205,7 +205,7 @@ impl Caller {
         self.forget();
         let inside = match attack.how {
             How::Shared(_) => self.shared(attack),
-            How::Host(part, _) => self.from_outside(part, attack),
+            How::Host(part, _) => self.beside_the_box(part, attack),
             How::NotApplicable(why) => Inside { why: why.to_owned(), ..Inside::default() },
         };
         let inside = Inside { damage: inside.damage.clone().or_else(|| self.damage()), ..inside };
@@ -218,7 +218,7 @@ impl Caller {
         self.terminal.restore();
     }
 
-    fn from_outside(&self, part: table::HostPart, attack: &Attack) -> Inside {
+    fn beside_the_box(&self, part: table::HostPart, attack: &Attack) -> Inside {
         match part(self, attack) {
             Ok(saw) => Inside { saw: Some(saw), ..Inside::default() },
             Err(why) => Inside { why, ..Inside::default() },

@@ -211,7 +211,7 @@ pub fn outlive_a_thread(_: &Target, steps: &mut Steps<'_>) -> Saw {
 }
 
 /// SC-13: a denied object by way of a ring.
-pub fn open_by_ring(target: &Target, _: &mut Steps<'_>) -> Saw {
+pub fn open_by_ring(_: &Target, _: &mut Steps<'_>) -> Saw {
     let mut saw = Saw::new();
     let parameters = Room::default();
     let ring = refuse!(saw, "io_uring_setup", SYS_io_uring_setup, 4, &parameters);
@@ -221,7 +221,6 @@ pub fn open_by_ring(target: &Target, _: &mut Steps<'_>) -> Saw {
     let context = Room::default();
     refuse!(saw, "io_setup", SYS_io_setup, 16, &context);
     refuse!(saw, "io_submit", SYS_io_submit, 0, 0, 0);
-    let _ = target;
     saw
 }
 

@@ -160,7 +160,7 @@ pub fn shift_time(_: &Target, _: &mut Steps<'_>) -> Saw {
 }
 
 /// NS-11: the path of its cgroup on the host.
-pub fn see_cgroup_path(target: &Target, _: &mut Steps<'_>) -> Saw {
+pub fn see_cgroup_path(_: &Target, _: &mut Steps<'_>) -> Saw {
     let mut saw = Saw::new();
     match read_some("/proc/self/cgroup", 1 << 16) {
         Ok(bytes) => {
@@ -174,7 +174,6 @@ pub fn see_cgroup_path(target: &Target, _: &mut Steps<'_>) -> Saw {
         }
         Err(errno) => saw.note("/proc/self/cgroup", name(errno)),
     }
-    let _ = target;
     saw
 }
 
@@ -208,7 +207,7 @@ pub fn walk_namespaces(_: &Target, _: &mut Steps<'_>) -> Saw {
 }
 
 /// NS-14: network devices of the host.
-pub fn see_devices(target: &Target, _: &mut Steps<'_>) -> Saw {
+pub fn see_devices(_: &Target, _: &mut Steps<'_>) -> Saw {
     let mut saw = Saw::new();
     for path in ["/proc/self/net/dev", "/proc/net/dev"] {
         match read_some(path, 1 << 16) {
@@ -243,7 +242,6 @@ pub fn see_devices(target: &Target, _: &mut Steps<'_>) -> Saw {
             }
         }
     }
-    let _ = target;
     saw
 }
 

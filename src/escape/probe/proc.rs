@@ -232,7 +232,7 @@ pub fn change_oom_score(_: &Target, _: &mut Steps<'_>) -> Saw {
 }
 
 /// PR-14: more rights on an open file, by opening it once more.
-pub fn reopen_with_more_rights(target: &Target, _: &mut Steps<'_>) -> Saw {
+pub fn reopen_with_more_rights(_: &Target, _: &mut Steps<'_>) -> Saw {
     let mut saw = Saw::new();
     for number in 0..1024 {
         let path = c(&format!("/proc/self/fd/{number}"));
@@ -250,7 +250,6 @@ pub fn reopen_with_more_rights(target: &Target, _: &mut Steps<'_>) -> Saw {
             saw.step(format!("descriptor {number}"), opened);
         }
     }
-    let _ = target;
     saw
 }
 

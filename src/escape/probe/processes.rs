@@ -103,7 +103,7 @@ pub fn hide_orphans(target: &Target, _: &mut Steps<'_>) -> Saw {
 }
 
 /// PS-10, DS-09: does nothing, for ever, in the way that the order names.
-pub fn wait_for_ever(target: &Target, steps: &mut Steps<'_>) -> Saw {
+pub fn wait_for_ever(_: &Target, steps: &mut Steps<'_>) -> Saw {
     say("W ready");
     let mut saw = Saw::new();
     match steps.variant() {
@@ -125,17 +125,12 @@ pub fn wait_for_ever(target: &Target, steps: &mut Steps<'_>) -> Saw {
         "poll" => {
             no_matter(probe::call(libc::SYS_poll, &[0.into(), 0.into(), (-1).into()]), "then it sleeps")
         }
-        "vfork" => {
-            // The parent of a vfork waits in the kernel for a child that sleeps.
-            if probe::fork() == Ok(0) {
-                std::thread::sleep(FOREVER);
-            }
-        }
+        // The parent of a vfork waits in the kernel for a child that sleeps.
+        "vfork" => no_matter(probe::fork(), "both sleep"),
         _ => {}
     }
     std::thread::sleep(FOREVER);
     saw.leak("it woke up by itself");
-    let _ = target;
     saw
 }
 

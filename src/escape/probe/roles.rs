@@ -39,7 +39,7 @@ pub fn start(arguments: &[OsString]) -> u8 {
     };
     let (Some(option), Some((program, words))) = (option, command.split_first()) else { return 125 };
     let prepared = match role {
-        "closed" => Ok(close_streams(option)),
+        "closed" => close_streams(option),
         "limited" => no_more_namespaces(),
         "masked" => mask_proc(),
         _ => hide_cgroups(),
@@ -54,12 +54,13 @@ pub fn start(arguments: &[OsString]) -> u8 {
 }
 
 /// Closes the streams whose bits are set.
-fn close_streams(mask: u8) {
+fn close_streams(mask: u8) -> Prepared {
     for stream in 0..3 {
         if mask & (1 << stream) != 0 {
             no_matter(fd::close(stream), "it is closed already");
         }
     }
+    Ok(())
 }
 
 type Prepared = std::io::Result<()>;

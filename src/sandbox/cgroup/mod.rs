@@ -28,21 +28,23 @@ use crate::sys::{Errno, fd, process};
 /// that a later start can tell which leaves have lost their owner.
 pub const PREFIX: &str = "stockade-";
 
-/// Child only: v1: into the leaf, then a cgroup namespace rooted there. On v2 the
-/// process was born in both.
+/// Child only: v1: into the leaf. On v2 the process was born there.
 pub fn enter(steps: Steps) -> Result<(), Failed> {
-    match &steps.plan.entry {
-        Entry::Clone(_) => return Ok(()),
-        Entry::None => {}
-        Entry::Tasks(tasks) => {
-            for (i, file) in tasks.iter().enumerate() {
-                steps.nth(Step::EnterLeaf, i, || match fd::write(*file, b"0") {
-                    Ok(1) => Ok(()),
-                    Ok(_) => Err(Errno::EIO),
-                    Err(e) => Err(e),
-                })?;
-            }
-        }
+    let Entry::Tasks(tasks) = &steps.plan.entry else { return Ok(()) };
+    for (i, file) in tasks.iter().enumerate() {
+        steps.nth(Step::EnterLeaf, i, || match fd::write(*file, b"0") {
+            Ok(1) => Ok(()),
+            Ok(_) => Err(Errno::EIO),
+            Err(e) => Err(e),
+        })?;
+    }
+    Ok(())
+}
+
+/// Child only: a cgroup namespace rooted in the leaf. On v2 the process was born in it.
+pub fn own_namespace(steps: Steps) -> Result<(), Failed> {
+    if matches!(steps.plan.entry, Entry::Clone(_)) {
+        return Ok(());
     }
     steps.call(Step::CgroupNs, || process::unshare(libc::CLONE_NEWCGROUP))
 }
