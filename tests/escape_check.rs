@@ -219,3 +219,37 @@ fn document_has_the_table_of_the_code() {
     let tried = all().iter().filter(|a| a.not_applicable().is_none()).count();
     assert!(before.contains(&format!("{tried} attacks")), "the document must say: {tried} attacks");
 }
+
+/// Names of the test functions in the tree.
+fn tests() -> BTreeSet<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let files = fs::read_dir(dir).unwrap().flatten().map(|e| e.path());
+    let texts =
+        files.filter(|p| p.extension().is_some_and(|e| e == "rs")).map(|p| fs::read_to_string(p).unwrap());
+    let names = |text: String| -> Vec<String> {
+        let after =
+            |line: &str| line.strip_prefix("fn ").and_then(|l| l.split_once('(')).map(|(n, _)| n.to_owned());
+        let lines: Vec<&str> = text.lines().collect();
+        lines.windows(2).filter(|w| w[0].starts_with("#[")).filter_map(|w| after(w[1])).collect()
+    };
+    texts.flat_map(names).collect()
+}
+
+#[test]
+fn every_known_attack_names_what_shows_that_it_is_stopped() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/known-attacks.md");
+    let text = fs::read_to_string(path).unwrap();
+    let tests = tests();
+    let tried: BTreeSet<&str> = all().iter().filter(|a| a.not_applicable().is_none()).map(|a| a.id).collect();
+    let mut rows = 0;
+    for line in text.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| known as")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{line}");
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
+        for shown in cells[3].split(", ") {
+            assert!(tried.contains(shown) || tests.contains(shown), "'{shown}' shows nothing: {line}");
+        }
+        rows += 1;
+    }
+    assert!(rows >= 50, "{rows}");
+}

@@ -4,7 +4,7 @@ use crate::error::no_matter;
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,29 +137,61 @@ pub const SUPERVISOR: &str = "supervisor";
 /// Name of a directory that this process makes: it tells whose it is.
 #[must_use]
 pub fn name_of_own(end: &str) -> String {
-    format!("{PREFIX}{}-{}-{end}", std::process::id(), own_start_time())
+    format!("{PREFIX}{}-{}-{}-{end}", std::process::id(), own_start_time(), own_pid_namespace())
 }
 
-/// Whether the supervisor that made a directory of this name is gone.
-fn orphaned(name: &str) -> Option<bool> {
-    let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
+/// The pid namespace that this process's pid is a number of.
+fn own_pid_namespace() -> u64 {
+    static NAMESPACE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *NAMESPACE.get_or_init(|| fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino()))
+}
+
+/// What a directory's name says of the supervisor that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// It lives.
+    Alive,
+    /// It is gone.
+    Gone,
+    /// Its pid is one of another pid namespace, and says nothing here.
+    Elsewhere,
+}
+
+fn owner(name: &str) -> Option<Owner> {
+    let mut parts = name.strip_prefix(PREFIX)?.splitn(4, '-');
     let pid: u32 = parts.next()?.parse().ok()?;
     let start: u64 = parts.next()?.parse().ok()?;
+    let namespace: u64 = parts.next()?.parse().ok()?;
     let end = parts.next()?;
     if end != SUPERVISOR {
         end.parse::<u32>().ok()?;
     }
-    Some(start_time(pid) != Some(start))
+    Some(match namespace == own_pid_namespace() {
+        false => Owner::Elsewhere,
+        true if start_time(pid) == Some(start) => Owner::Alive,
+        true => Owner::Gone,
+    })
+}
+
+/// A directory is empty while its box is set up, which takes a minute at most.
+const SURELY_FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Whether nobody will want a directory of this name any more, provided that it is empty.
+fn orphaned(entry: &fs::DirEntry) -> bool {
+    match entry.file_name().to_str().and_then(owner) {
+        Some(Owner::Gone) => true,
+        Some(Owner::Elsewhere) => {
+            let made = entry.metadata().and_then(|meta| meta.modified());
+            made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SURELY_FORGOTTEN))
+        }
+        Some(Owner::Alive) | None => false,
+    }
 }
 
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
-        .filter(|entry| fs::remove_dir(entry.path()).is_ok())
-        .count()
+    entries.flatten().filter(orphaned).filter(|entry| fs::remove_dir(entry.path()).is_ok()).count()
 }
 
 /// A directory of a cgroup file system that this process has made.
@@ -315,15 +347,34 @@ mod tests {
 
     #[test]
     fn leaf_of_a_living_supervisor_is_not_orphaned() {
-        let (pid, start) = (std::process::id(), own_start_time());
-        assert!(start > 0);
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-0")), Some(false));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0", start + 1)), Some(true));
-        assert_eq!(orphaned(&name_of_own(SUPERVISOR)), Some(false));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{SUPERVISOR}", start + 1)), Some(true));
-        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-other", start + 1)), None);
-        assert_eq!(orphaned("stockade-notours"), None);
-        assert_eq!(orphaned("other-1-2-3"), None);
+        let (pid, start, namespace) = (std::process::id(), own_start_time(), own_pid_namespace());
+        assert!(start > 0 && namespace > 0);
+        let named = |start: u64, namespace: u64, end: &str| {
+            owner(&format!("{PREFIX}{pid}-{start}-{namespace}-{end}"))
+        };
+        assert_eq!(named(start, namespace, "0"), Some(Owner::Alive));
+        assert_eq!(named(start + 1, namespace, "0"), Some(Owner::Gone));
+        assert_eq!(owner(&name_of_own(SUPERVISOR)), Some(Owner::Alive));
+        assert_eq!(named(start + 1, namespace, SUPERVISOR), Some(Owner::Gone));
+        assert_eq!(named(start + 1, namespace, "other"), None);
+        assert_eq!(owner("stockade-notours"), None);
+        assert_eq!(owner("other-1-2-3-4"), None);
+    }
+
+    #[test]
+    fn leaf_of_another_pid_namespace_is_swept_only_when_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = |namespace: u64| format!("{PREFIX}1-1-{namespace}-0");
+        let (own, other) = (own_pid_namespace(), own_pid_namespace() + 1);
+        let (gone, foreign) = (dir.path().join(name(own)), dir.path().join(name(other)));
+        fs::create_dir(&gone).unwrap();
+        fs::create_dir(&foreign).unwrap();
+        assert_eq!(sweep(dir.path()), 1);
+        assert!(!gone.exists() && foreign.exists());
+        let long_ago = std::time::SystemTime::now() - SURELY_FORGOTTEN - std::time::Duration::from_secs(1);
+        File::open(&foreign).unwrap().set_modified(long_ago).unwrap();
+        assert_eq!(sweep(dir.path()), 1);
+        assert!(!foreign.exists());
     }
 
     #[test]
