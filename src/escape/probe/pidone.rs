@@ -57,18 +57,11 @@ pub fn take_over_init(target: &Target, _: &mut Steps<'_>) -> Saw {
     refuse!(saw, "ptrace(SEIZE)", SYS_ptrace, PTRACE_SEIZE, pid, 0, 0);
     let address = if target.inside() { 0x40_0000 } else { target.victim.1 };
     read_memory(&mut saw, "process_vm_readv", pid, address);
-    let local = [0u64, 0].map(u64::to_le_bytes).concat();
-    refuse!(
-        saw,
-        "process_vm_writev",
-        SYS_process_vm_writev,
-        pid,
-        local.as_slice(),
-        1,
-        local.as_slice(),
-        1,
-        0
-    );
+    // Where it is let through, to a place where nothing is: what is after it must live.
+    let own = Room::default();
+    let from = [own.address(), 8].map(u64::to_le_bytes).concat();
+    let to = [if target.inside() { address } else { 8 }, 8].map(u64::to_le_bytes).concat();
+    refuse!(saw, "process_vm_writev", SYS_process_vm_writev, pid, from.as_slice(), 1, to.as_slice(), 1, 0);
     refuse!(saw, "kcmp", SYS_kcmp, pid, pid, 0, 0, 0);
     refuse!(saw, "get_robust_list", SYS_get_robust_list, pid, &Room::default(), &Room::default());
     saw

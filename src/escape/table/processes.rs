@@ -130,7 +130,7 @@ pub const ATTACKS: &[Attack] = &[
     )
     .star()
     .held_by(&[Root, Landlock])
-    .expect(&["ENOENT", "EACCES", "EPERM", "ENOSYS", "ENODEV", "SIGSYS", "ENOTDIR"]),
+    .expect(&["ENOENT", "EACCES", "EPERM", "ENOSYS", "ENODEV", "SIGSYS", "ENOTDIR", "ENOSPC"]),
     Attack::host("CG-02", "children that are born before the limits", "cgexec", groups::from_the_start)
         .with(processes::fork_at_once)
         .held_by(&[Cgroup])

@@ -11,7 +11,7 @@
 //! `cgroups(7)`, the kernel's `cgroup-v1/` and `cgroup-v2` documents
 
 mod dir;
-pub use dir::unescape;
+pub use dir::{name_of_own, unescape};
 mod v1;
 mod v2;
 
