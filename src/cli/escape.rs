@@ -51,6 +51,10 @@ pub struct EscapeCheck {
     #[arg(long, value_name = "LAYER", value_parser = super::run::parse_layer, num_args = 1..)]
     degrade: Vec<Layer>,
 
+    /// Has another sandbox run the payload, for a comparison: a command before the payload's own.
+    #[arg(long, value_name = "COMMAND", hide = true, value_delimiter = ' ', allow_hyphen_values = true)]
+    through: Vec<String>,
+
     /// A delegated cgroup (v2) that contains the one stockade runs in.
     #[arg(long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
@@ -90,6 +94,7 @@ impl EscapeCheck {
             only: self.only,
             degrade: self.degrade.into_iter().collect::<BTreeSet<_>>(),
             cgroup: self.cgroup,
+            through: self.through,
             program,
         };
         let signals = Signals::take()?;

@@ -31,6 +31,8 @@ pub struct Options {
     pub degrade: BTreeSet<Layer>,
     /// A delegated cgroup.
     pub cgroup: Option<PathBuf>,
+    /// What runs the payload instead of a box: a command, to which the payload's own is added.
+    pub through: Vec<String>,
     /// The stockade program, which is also the payload.
     pub program: PathBuf,
 }
@@ -152,6 +154,7 @@ fn start(options: &Options, token: &str, dir: &Path, ids: &[&str]) -> std::io::R
         ids: ids.iter().map(|id| (*id).to_owned()).collect(),
         degrade: options.degrade.iter().map(|l| l.name().to_owned()).collect(),
         cgroup: options.cgroup.clone(),
+        through: options.through.clone(),
     };
     let mut command = Command::new(&options.program);
     // A secret among its words, and one among its variables.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -193,10 +194,34 @@ impl Live {
         self.end()
     }
 
-    fn end(mut self) -> Ran {
-        drop(self.stdin);
-        no_matter(self.stdout.read_to_end(&mut self.said), "what came before is there");
-        Ran::of(self.running.wait(), self.said)
+    fn end(self) -> Ran {
+        let Self { running, stdin, mut stdout, mut said } = self;
+        drop(stdin);
+        let ended = AtomicBool::new(false);
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(|| read_while(&mut stdout, &mut said, &ended));
+            let outcome = running.wait();
+            ended.store(true, Ordering::Relaxed);
+            outcome
+        });
+        Ran::of(outcome, said)
+    }
+}
+
+/// Reads to the end of the stream, or of the box: what outlives it may hold the other end.
+fn read_while(stream: &mut File, said: &mut Vec<u8>, ended: &AtomicBool) {
+    let mut buf = [0u8; 4096];
+    loop {
+        let last = ended.load(Ordering::Relaxed);
+        let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(stream), PollFlags::POLLIN)];
+        match nix::poll::poll(&mut fds, PollTimeout::from(20u8)) {
+            Ok(n) if n > 0 => match stream.read(&mut buf) {
+                Ok(0) | Err(_) => return,
+                Ok(n) => said.extend(&buf[..n]),
+            },
+            _ if last => return,
+            _ => {}
+        }
     }
 }
 

@@ -21,7 +21,13 @@ impl Caller {
         target.place = place;
         let job = Job { target, orders: vec![Order { id: id.to_owned(), skip: 0 }] }.encode();
         let mut command = Command::new(&self.exe);
-        command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg(ARGUMENT);
+        self.beside(command, &job).and_then(|text| parse(id, &text))
+    }
+
+    /// What a process beside the boxes says to a job, at its end.
+    pub fn beside(&self, mut command: Command, job: &[u8]) -> Result<String, String> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.current_dir(self.outside.dir.as_str());
         as_nobody(&mut command);
         // Some signal the group that they are in.
@@ -29,7 +35,7 @@ impl Caller {
         let mut child = command.spawn().map_err(|e| io_text(&e))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         if let Some(mut stdin) = stdin {
-            no_matter(stdin.write_all(&job), "it says so itself");
+            no_matter(stdin.write_all(job), "it says so itself");
         }
         let Some(mut stdout) = stdout else { return Err("no stream".to_owned()) };
         let reader = std::thread::spawn(move || {
@@ -51,11 +57,12 @@ impl Caller {
             return Err("it did not end".to_owned());
         }
         let text = reader.join().unwrap_or_default();
-        parse(id, &String::from_utf8_lossy(&text))
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }
 
-fn parse(id: &str, text: &str) -> Result<Saw, String> {
+/// What the probe of that id has seen.
+pub fn parse(id: &str, text: &str) -> Result<Saw, String> {
     for line in text.lines() {
         if let Some(why) = line.strip_prefix("X ") {
             return Err(why.to_owned());

@@ -7,6 +7,7 @@
 pub mod binds;
 mod boxes;
 mod canary;
+mod compared;
 mod control;
 pub mod ends;
 pub mod groups;
@@ -49,6 +50,8 @@ pub struct Caller {
     pub degrade: BTreeSet<Layer>,
     /// A delegated cgroup.
     pub cgroup: Option<PathBuf>,
+    /// What runs the payload instead of a box.
+    pub through: Vec<String>,
     /// What probes in a box attack.
     pub inside: Target,
     /// What their controls attack.

@@ -36,6 +36,8 @@ pub struct Brief {
     pub degrade: Vec<String>,
     /// A delegated cgroup.
     pub cgroup: Option<PathBuf>,
+    /// What runs the payload instead of a box.
+    pub through: Vec<String>,
 }
 
 /// One line of the caller's answer.
@@ -153,6 +155,7 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         terminal,
         degrade,
         cgroup: brief.cgroup.clone(),
+        through: brief.through.clone(),
         inside,
         outside,
     };
@@ -203,6 +206,9 @@ impl Caller {
             _ => control,
         };
         self.forget();
+        if !self.through.is_empty() {
+            return self.elsewhere(attack, control.as_ref());
+        }
         let inside = match attack.how {
             How::Shared(_) => self.shared(attack),
             How::Host(part, _) => self.beside_the_box(part, attack),
