@@ -134,5 +134,8 @@ pub fn trade_descriptors(target: &Target, _: &mut Steps<'_>) -> Saw {
 fn send_root(saw: &mut Saw, socket: u64) {
     let Ok(root) = fd::openat(libc::AT_FDCWD, c"/", libc::O_PATH, 0) else { return };
     let number = i32::try_from(socket).unwrap_or(-1);
-    saw.must_fail("send a descriptor to the host", fd::send_with_fd(number, b"x", root.as_raw_fd(), [0; 3]));
+    saw.must_fail(
+        "send a descriptor to the host",
+        fd::send_with_fds(number, b"x", [root.as_raw_fd()], [0; 3]),
+    );
 }

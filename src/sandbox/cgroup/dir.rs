@@ -1,15 +1,17 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
+use nix::fcntl::{Flock, FlockArg};
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{LeafError, PREFIX};
 use crate::sandbox::order::{Step, own_step};
+use crate::sandbox::procfs;
 
 /// How long an empty leaf may refuse to go: the kernel lets the last task's
 /// traces linger for moments.
@@ -49,7 +51,7 @@ pub fn parse_own(text: &str) -> Own {
 /// Where this process is.
 #[must_use]
 pub fn own_cgroups() -> Own {
-    parse_own(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+    parse_own(&procfs::read("/proc/self/cgroup").unwrap_or_default())
 }
 
 /// Undoes the octal escapes of mountinfo.
@@ -99,7 +101,7 @@ pub fn parse_mounts(text: &str) -> Vec<Mount> {
 /// The cgroup hierarchies that this process can see.
 #[must_use]
 pub fn cgroup_mounts() -> Vec<Mount> {
-    parse_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    parse_mounts(&procfs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Where a path of the hierarchy shows below a mount.
@@ -119,7 +121,7 @@ pub fn place_below(mount: &Mount, path: &str) -> Option<PathBuf> {
 /// Start time of a process in clock ticks since boot; with its pid it names it for good.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = procfs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, so count from its closing parenthesis: field 22 is the 20th after it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
@@ -137,67 +139,46 @@ pub const SUPERVISOR: &str = "supervisor";
 /// Name of a directory that this process makes: it tells whose it is.
 #[must_use]
 pub fn name_of_own(end: &str) -> String {
-    format!("{PREFIX}{}-{}-{}-{end}", std::process::id(), own_start_time(), own_pid_namespace())
+    format!("{PREFIX}{}-{}-{end}", std::process::id(), own_start_time())
 }
 
-/// The pid namespace that this process's pid is a number of.
-fn own_pid_namespace() -> u64 {
-    static NAMESPACE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *NAMESPACE.get_or_init(|| fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino()))
-}
-
-/// What a directory's name says of the supervisor that made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    /// It lives.
-    Alive,
-    /// It is gone.
-    Gone,
-    /// Its pid is one of another pid namespace, and says nothing here.
-    Elsewhere,
-}
-
-fn owner(name: &str) -> Option<Owner> {
-    let mut parts = name.strip_prefix(PREFIX)?.splitn(4, '-');
+/// Whether the supervisor that made a directory of this name is gone.
+fn orphaned(name: &str) -> Option<bool> {
+    let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
     let pid: u32 = parts.next()?.parse().ok()?;
     let start: u64 = parts.next()?.parse().ok()?;
-    let namespace: u64 = parts.next()?.parse().ok()?;
     let end = parts.next()?;
     if end != SUPERVISOR {
         end.parse::<u32>().ok()?;
     }
-    Some(match namespace == own_pid_namespace() {
-        false => Owner::Elsewhere,
-        true if start_time(pid) == Some(start) => Owner::Alive,
-        true => Owner::Gone,
-    })
+    if pid == std::process::id() {
+        return Some(start != own_start_time());
+    }
+    Some(start_time(pid) != Some(start))
 }
 
-/// A directory is empty while its box is set up, which takes a minute at most.
-const SURELY_FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(600);
-
-/// Whether nobody will want a directory of this name any more, provided that it is empty.
-fn orphaned(entry: &fs::DirEntry) -> bool {
-    match entry.file_name().to_str().and_then(owner) {
-        Some(Owner::Gone) => true,
-        Some(Owner::Elsewhere) => {
-            let made = entry.metadata().and_then(|meta| meta.modified());
-            made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SURELY_FORGOTTEN))
-        }
-        Some(Owner::Alive) | None => false,
-    }
+/// Takes a directory for this process, for as long as the answer lives. From another pid namespace
+/// a supervisor's pid means nothing; a lock is seen from everywhere.
+fn hold(dir: &Path) -> Option<Flock<File>> {
+    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
 }
 
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
-    entries.flatten().filter(orphaned).filter(|entry| fs::remove_dir(entry.path()).is_ok()).count()
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
+        .filter(|entry| hold(&entry.path()).is_some_and(|_held| fs::remove_dir(entry.path()).is_ok()))
+        .count()
 }
 
 /// A directory of a cgroup file system that this process has made.
 #[derive(Debug)]
 pub struct Made {
     path: PathBuf,
+    /// Nobody else sweeps it away.
+    _held: Option<Flock<File>>,
     removed: bool,
     limits: Cell<usize>,
 }
@@ -208,7 +189,7 @@ impl Made {
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
         match own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
-            Ok(()) => Ok(Self { path, removed: false, limits: Cell::new(0) }),
+            Ok(()) => Ok(Self { _held: hold(&path), path, removed: false, limits: Cell::new(0) }),
             Err(error) => {
                 Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
             }
@@ -317,7 +298,7 @@ pub fn keyed(text: &str, key: &str) -> u64 {
 
 /// Pids, one a line.
 pub fn pids(path: &Path) -> io::Result<Vec<i32>> {
-    Ok(fs::read_to_string(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
+    Ok(procfs::read(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
 }
 
 #[cfg(test)]
@@ -347,34 +328,28 @@ mod tests {
 
     #[test]
     fn leaf_of_a_living_supervisor_is_not_orphaned() {
-        let (pid, start, namespace) = (std::process::id(), own_start_time(), own_pid_namespace());
-        assert!(start > 0 && namespace > 0);
-        let named = |start: u64, namespace: u64, end: &str| {
-            owner(&format!("{PREFIX}{pid}-{start}-{namespace}-{end}"))
-        };
-        assert_eq!(named(start, namespace, "0"), Some(Owner::Alive));
-        assert_eq!(named(start + 1, namespace, "0"), Some(Owner::Gone));
-        assert_eq!(owner(&name_of_own(SUPERVISOR)), Some(Owner::Alive));
-        assert_eq!(named(start + 1, namespace, SUPERVISOR), Some(Owner::Gone));
-        assert_eq!(named(start + 1, namespace, "other"), None);
-        assert_eq!(owner("stockade-notours"), None);
-        assert_eq!(owner("other-1-2-3-4"), None);
+        let (pid, start) = (std::process::id(), own_start_time());
+        assert!(start > 0);
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-0")), Some(false));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0", start + 1)), Some(true));
+        assert_eq!(orphaned(&name_of_own(SUPERVISOR)), Some(false));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{SUPERVISOR}", start + 1)), Some(true));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-other", start + 1)), None);
+        assert_eq!(orphaned("stockade-notours"), None);
+        assert_eq!(orphaned("other-1-2-3"), None);
     }
 
     #[test]
-    fn leaf_of_another_pid_namespace_is_swept_only_when_it_is_old() {
-        let dir = tempfile::tempdir().unwrap();
-        let name = |namespace: u64| format!("{PREFIX}1-1-{namespace}-0");
-        let (own, other) = (own_pid_namespace(), own_pid_namespace() + 1);
-        let (gone, foreign) = (dir.path().join(name(own)), dir.path().join(name(other)));
-        fs::create_dir(&gone).unwrap();
-        fs::create_dir(&foreign).unwrap();
-        assert_eq!(sweep(dir.path()), 1);
-        assert!(!gone.exists() && foreign.exists());
-        let long_ago = std::time::SystemTime::now() - SURELY_FORGOTTEN - std::time::Duration::from_secs(1);
-        File::open(&foreign).unwrap().set_modified(long_ago).unwrap();
-        assert_eq!(sweep(dir.path()), 1);
-        assert!(!foreign.exists());
+    fn sweep_leaves_alone_what_somebody_holds_whatever_its_pid_looks_like_from_here() {
+        let place = tempfile::tempdir().unwrap();
+        // Process 1 was not started at that time: as if it were another pid namespace's.
+        let leaf = place.path().join(format!("{PREFIX}1-{}-0", u64::MAX));
+        fs::create_dir(&leaf).unwrap();
+        let held = hold(&leaf).unwrap();
+        assert_eq!(sweep(place.path()), 0);
+        drop(held);
+        assert_eq!(sweep(place.path()), 1);
+        assert!(!leaf.exists());
     }
 
     #[test]

@@ -21,18 +21,51 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::child::{Failed, Steps};
 use super::order::Step;
-use super::plan::Entry;
+use super::plan::{ENTRY_FDS, Entry, Plan};
+use crate::sys::clone::Cgroup;
 use crate::sys::{Errno, fd, process};
 
 /// Prefix of every leaf's name. The supervisor's pid and start time follow, so
 /// that a later start can tell which leaves have lost their owner.
 pub const PREFIX: &str = "stockade-";
 
+/// Child only: M gets the descriptors of the leaf. Before pid 1 exists, which reads
+/// from the same socket.
+pub fn receive(steps: Steps) -> Result<(), Failed> {
+    let plan = steps.plan;
+    if plan.entry == Entry::None {
+        return Ok(());
+    }
+    let received = steps.call(Step::ReceiveLeaf, || {
+        let mut byte = [0u8; 1];
+        match fd::recv_with_fds::<ENTRY_FDS>(plan.control, &mut byte)? {
+            (1, fds) if fds[0] >= 0 => Ok(fds),
+            // The supervisor has gone, or has sent something else.
+            _ => Err(Errno::EPIPE),
+        }
+    })?;
+    for (place, fd) in plan.entry_fds.iter().zip(received) {
+        place.store(fd, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Child only: where P is born.
+pub fn birth_place(plan: &Plan) -> Cgroup {
+    match plan.entry {
+        Entry::Clone => Cgroup::Leaf(plan.entry_fds[0].load(Ordering::Relaxed)),
+        Entry::Tasks | Entry::None => Cgroup::Inherit,
+    }
+}
+
 /// Child only: v1: into the leaf. On v2 the process was born there.
 pub fn enter(steps: Steps) -> Result<(), Failed> {
-    let Entry::Tasks(tasks) = &steps.plan.entry else { return Ok(()) };
-    for (i, file) in tasks.iter().enumerate() {
-        steps.nth(Step::EnterLeaf, i, || match fd::write(*file, b"0") {
+    if steps.plan.entry != Entry::Tasks {
+        return Ok(());
+    }
+    let files = steps.plan.entry_fds.iter().map(|fd| fd.load(Ordering::Relaxed));
+    for (i, file) in files.take_while(|fd| *fd >= 0).enumerate() {
+        steps.nth(Step::EnterLeaf, i, || match fd::write(file, b"0") {
             Ok(1) => Ok(()),
             Ok(_) => Err(Errno::EIO),
             Err(e) => Err(e),
@@ -43,7 +76,7 @@ pub fn enter(steps: Steps) -> Result<(), Failed> {
 
 /// Child only: a cgroup namespace rooted in the leaf. On v2 the process was born in it.
 pub fn own_namespace(steps: Steps) -> Result<(), Failed> {
-    if matches!(steps.plan.entry, Entry::Clone(_)) {
+    if steps.plan.entry == Entry::Clone {
         return Ok(());
     }
     steps.call(Step::CgroupNs, || process::unshare(libc::CLONE_NEWCGROUP))
@@ -140,6 +173,15 @@ impl World {
         }
     }
 
+    /// How a payload gets into a leaf.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        match self.0 {
+            Kind::V1(_) => Entry::Tasks,
+            Kind::V2(_) => Entry::Clone,
+        }
+    }
+
     /// Where leaves are made, for people.
     #[must_use]
     pub fn place(&self) -> &Path {
@@ -201,23 +243,21 @@ enum LeafKind {
 }
 
 impl Leaf {
-    /// Descriptors through which the payload gets in.
-    #[must_use]
-    pub fn entry(&self) -> Entry {
-        match &self.0 {
-            LeafKind::V1(l) => Entry::Tasks(l.tasks()),
-            LeafKind::V2(l) => Entry::Clone(l.dir_fd()),
-        }
-    }
-
-    /// The same, as numbers.
-    #[must_use]
-    pub fn entry_fds(&self) -> Vec<RawFd> {
-        match self.entry() {
-            Entry::Tasks(tasks) => tasks,
-            Entry::Clone(dir) => vec![dir],
-            Entry::None => Vec::new(),
-        }
+    /// Hands M the descriptors through which the payload gets in.
+    ///
+    /// # Errors
+    /// M is not there any more.
+    pub fn hand_over(&self, socket: RawFd) -> std::io::Result<()> {
+        let send = |fds: &[RawFd]| match *fds {
+            [a] => fd::send_with_fds(socket, &[1], [a], [0; 3]),
+            [a, b] => fd::send_with_fds(socket, &[1], [a, b], [0; 3]),
+            [a, b, c] => fd::send_with_fds(socket, &[1], [a, b, c], [0; 3]),
+            _ => Err(Errno::EINVAL),
+        };
+        Ok(match &self.0 {
+            LeafKind::V1(l) => send(&l.tasks()),
+            LeafKind::V2(l) => send(&[l.dir_fd()]),
+        }?)
     }
 
     /// Lines that `/proc/<payload>/cgroup` must have, as the supervisor sees them.
