@@ -29,6 +29,7 @@ complete -c stockade -n "__fish_stockade_needs_command" -s V -l version -d 'Prin
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "run" -d 'Run one program under every layer, and report what the kernel showed'
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "doctor" -d 'Tells what this host can give a box, and what to do about the rest'
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "policy" -d 'Looks at policies: lists, shows, checks, explains and compares them'
+complete -c stockade -n "__fish_stockade_needs_command" -f -a "escape-check" -d 'Attacks this host from inside boxes, and sees whether they hold'
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stockade -n "__fish_stockade_using_subcommand run" -s p -l policy -d 'A built-in policy, or a file (an argument with \'/\' or ending in .json)' -r
 complete -c stockade -n "__fish_stockade_using_subcommand run" -l ceiling -d 'The most that the policy, --ro, --rw, --env, --degrade and the limits may ask for' -r -F
@@ -84,10 +85,21 @@ complete -c stockade -n "__fish_stockade_using_subcommand policy; and __fish_see
 complete -c stockade -n "__fish_stockade_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "diff" -d 'What B allows that A does not, and the other way round'
 complete -c stockade -n "__fish_stockade_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "schema" -d 'The JSON Schema (2020-12) of policies and ceilings'
 complete -c stockade -n "__fish_stockade_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy help" -f -a "run" -d 'Run one program under every layer, and report what the kernel showed'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy help" -f -a "doctor" -d 'Tells what this host can give a box, and what to do about the rest'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy help" -f -a "policy" -d 'Looks at policies: lists, shows, checks, explains and compares them'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -s p -l policy -d 'A built-in policy, or a file (an argument with \'/\' or ending in .json)' -r
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l only -d 'Only these attacks, or sections: --only KY-01 FS' -r
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l format -d 'How the result is printed' -r -f -a "table\t'One line for each attack'
+json\t'For programs'
+junit\t'For CI'"
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l degrade -d 'Runs the boxes although this host cannot give that layer in full' -r
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l through -d 'Has another sandbox run the payload, for a comparison: a command before the payload\'s own' -r
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l cgroup -d 'A delegated cgroup (v2) that contains the one stockade runs in' -r -F
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l list -d 'Shows every attack, and tries none'
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy escape-check help" -f -a "run" -d 'Run one program under every layer, and report what the kernel showed'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy escape-check help" -f -a "doctor" -d 'Tells what this host can give a box, and what to do about the rest'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy escape-check help" -f -a "policy" -d 'Looks at policies: lists, shows, checks, explains and compares them'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy escape-check help" -f -a "escape-check" -d 'Attacks this host from inside boxes, and sees whether they hold'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run doctor policy escape-check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stockade -n "__fish_stockade_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'The policies that ship'
 complete -c stockade -n "__fish_stockade_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'A policy as it is written'
 complete -c stockade -n "__fish_stockade_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "check" -d 'Reads policies and ceilings, and tells everything that is wrong with them'

@@ -73,6 +73,7 @@ compile_error!(
 
 pub mod doctor;
 pub mod error;
+pub mod escape;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod image;

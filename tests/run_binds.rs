@@ -195,3 +195,85 @@ fn report_below_a_writable_bind_is_refused() {
     assert_eq!(out.status.code(), Some(125));
     assert!(String::from_utf8_lossy(&out.stderr).contains("could write its own report"));
 }
+
+#[test]
+fn bind_of_a_shared_mount_is_cut_off_from_the_host() {
+    if !is_root() {
+        return skip("only root can make a mount shared");
+    }
+    let dir = place(Caller::Root, "shared", 0o755, 0o644);
+    // As on most hosts, where init makes everything shared.
+    let script = format!("mount --bind {0} {0} && mount --make-shared {0} && exec \"$@\"", dir.display());
+    let spec = format!("{}:/data", dir.display());
+    for option in ["--ro", "--rw"] {
+        if option == "--rw" {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let ran = run(Caller::Root, probe())
+            .through(&format!("exec unshare --mount --propagation private sh -c '{script}' sh \"$@\""))
+            .options([option, &spec])
+            .args(["cat", "/data/file"])
+            .go();
+        assert_eq!((ran.status, ran.text().as_str()), (0, "content\n"), "{option} {}", ran.all());
+    }
+}
+
+#[test]
+fn link_that_somebody_else_may_have_made_is_not_shown() {
+    for caller in Caller::all() {
+        let dir = place(caller, "foreign-links", 0o777, 0o644);
+        let link = dir.join("link");
+        if !link.is_symlink() {
+            std::os::unix::fs::symlink("file", &link).unwrap();
+        }
+        let spec = format!("{}:/data", link.display());
+        let show = || run(caller, probe()).options(["--ro", &spec]).args(["cat", "/data"]).go();
+        let ran = show();
+        assert_eq!(ran.status, 125, "{}", ran.all());
+        assert!(ran.stderr.contains("is a link that somebody else may have made"), "{}", ran.stderr);
+        // In a directory that only its owner may write, it is as good as any name.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        if caller == Caller::User && is_root() {
+            let id = Some(common::SOMEBODY);
+            std::os::unix::fs::lchown(&link, id, id).unwrap();
+        }
+        let ran = show();
+        assert_eq!((ran.status, ran.text().as_str()), (0, "content\n"), "{}", ran.all());
+    }
+}
+
+#[test]
+fn rw_is_refused_where_it_holds_the_policy_or_the_store() {
+    for caller in Caller::all() {
+        let dir = place(caller, "in-reach", 0o777, 0o644);
+        let policy = dir.join("policy.json");
+        fs::write(&policy, r#"{"version": 1, "name": "p", "comment": "a test", "extends": "native"}"#)
+            .unwrap();
+        let (spec, policy) = (format!("{}:/data", dir.display()), policy.display().to_string());
+        let exit =
+            |options: &[&str]| run(caller, probe()).options(options.iter().copied()).args(["exit", "3"]).go();
+        let ran = exit(&["-p", &policy, "--ro", &spec]);
+        assert_eq!(ran.status, 3, "{}", ran.all());
+        let ran = exit(&["-p", &policy, "--rw", &spec]);
+        assert_eq!(ran.status, 125, "{}", ran.all());
+        assert!(ran.stderr.contains("the program could write the policy of its next run"), "{}", ran.stderr);
+
+        let store = dir.join("store").display().to_string();
+        let ran = exit(&["--store", &store, "--ro", &spec]);
+        assert_eq!(ran.status, 3, "{}", ran.all());
+        let ran = exit(&["--store", &store, "--rw", &spec]);
+        assert_eq!(ran.status, 125, "{}", ran.all());
+        assert!(ran.stderr.contains("it could change the roots of later boxes"), "{}", ran.stderr);
+        drop(fs::remove_dir_all(&store));
+    }
+}
+
+#[test]
+fn name_in_a_message_does_not_act_on_a_terminal() {
+    let caller = Caller::all()[0];
+    let hostile = caller.home().join("none\x1b]0;owned\x07");
+    let ran = run(caller, &hostile).go();
+    assert_eq!(ran.status, 127, "{}", ran.all());
+    assert!(!ran.stderr.contains(['\x1b', '\x07']), "{:?}", ran.stderr);
+    assert!(ran.stderr.contains("\\u{1b}]0;owned"), "{:?}", ran.stderr);
+}

@@ -1,6 +1,7 @@
 //! One file a subcommand: only wiring and printing.
 
 mod doctor;
+mod escape;
 mod policy;
 mod run;
 mod say;
@@ -36,6 +37,9 @@ enum Command {
 
     /// Looks at policies: lists, shows, checks, explains and compares them.
     Policy(policy::PolicyCommand),
+
+    /// Attacks this host from inside boxes, and sees whether they hold.
+    EscapeCheck(escape::EscapeCheck),
 }
 
 /// The command line, for the manual pages and the completions of shells, which the tests make.
@@ -46,6 +50,11 @@ pub fn command() -> clap::Command {
 
 /// Parses, runs, and turns everything into a status.
 pub fn main() -> ExitCode {
+    // The payload of the escape check is this program itself, started with a private argument.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == stockade::escape::ARGUMENT) {
+        return ExitCode::from(stockade::escape::start(&words.collect::<Vec<_>>()));
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) => {
@@ -59,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Policy(policy) => policy.execute(),
+        Command::EscapeCheck(check) => check.execute(),
     };
     if say::lost_output() { ExitCode::from(COULD_NOT) } else { status }
 }

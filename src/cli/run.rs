@@ -13,7 +13,7 @@ use clap::Args;
 use stockade::error::{Error, Kind, Result, io_text};
 use stockade::policy::ceiling::{Asked, AskedBind};
 use stockade::policy::model::Stack;
-use stockade::policy::{Ceiling, Located, Overrides, units};
+use stockade::policy::{Ceiling, Located, Overrides, is_file_argument, units};
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 use stockade::report::write::Sink;
@@ -144,7 +144,8 @@ fn parse_env(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
-fn parse_layer(text: &str) -> std::result::Result<Layer, String> {
+/// A layer by its name.
+pub fn parse_layer(text: &str) -> std::result::Result<Layer, String> {
     text.parse().map_err(|e: stockade::layer::UnknownLayer| e.to_string())
 }
 
@@ -207,7 +208,15 @@ impl Run {
             }
         }
         if let Some(report) = report {
-            refuse_reachable_report(report, &binds)?;
+            refuse_in_reach("--report", report, &binds, "the program could write its own report")?;
+        }
+        if is_file_argument(&self.policy) {
+            let why = "the program could write the policy of its next run";
+            refuse_in_reach("--policy", Path::new(&self.policy), &binds, why)?;
+        }
+        if let Some(ceiling) = &self.ceiling {
+            let why = "the program could write the ceiling of its next run";
+            refuse_in_reach("--ceiling", ceiling, &binds, why)?;
         }
         let note = job.map(|(path, job)| self.below(path, &job, &mut binds)).transpose()?;
         let stdin = match &self.stdin {
@@ -332,15 +341,17 @@ fn output(path: Option<&Path>, option: &str) -> Result<Output> {
         .map_err(|e| open_failed(option, path, &e))
 }
 
-/// What the payload may write must not hold the report.
-fn refuse_reachable_report(report: &Path, binds: &[Bind]) -> Result<()> {
-    let parent = report.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(dir) = parent.canonicalize() else { return Ok(()) };
+/// What the payload may write must not hold what decides about it.
+fn refuse_in_reach(option: &str, file: &Path, binds: &[Bind], why: &str) -> Result<()> {
+    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The directory as it is named, and, where the file is a link, what it leads to.
+    let named = parent.canonicalize().ok();
+    let meant = file.canonicalize().ok();
     for bind in binds.iter().filter(|b| b.write) {
-        if bind.host.canonicalize().is_ok_and(|host| dir.starts_with(host)) {
-            let message = format!("--report {} lies below --rw {}", report.display(), bind.host.display());
-            return Err(Error::new(Kind::Usage, message)
-                .help("the program could write its own report: put it elsewhere"));
+        let Ok(host) = bind.host.canonicalize() else { continue };
+        if [&named, &meant].into_iter().flatten().any(|path| path.starts_with(&host)) {
+            let message = format!("{option} {} lies below --rw {}", file.display(), bind.host.display());
+            return Err(Error::new(Kind::Usage, message).help(format!("{why}: put it elsewhere")));
         }
     }
     Ok(())

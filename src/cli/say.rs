@@ -12,8 +12,14 @@ use stockade::report::verdict::Verdict;
 
 /// One line. Standard error may be full, or its reader gone: what is told here is
 /// in the report and the status as well.
-fn line(words: fmt::Arguments<'_>) {
+pub fn line(words: fmt::Arguments<'_>) {
     no_matter(writeln!(std::io::stderr(), "{words}"), "there is nobody to tell");
+}
+
+/// What is under way: on the line that the next words of it take the place of.
+pub fn progress(words: fmt::Arguments<'_>) {
+    let mut out = std::io::stderr();
+    no_matter(out.write_fmt(words).and_then(|()| out.flush()), "it is only progress");
 }
 
 /// Whether standard error is a terminal that may show colours.
@@ -68,20 +74,33 @@ pub fn findings(findings: &Findings) {
     line(format_args!("stockade: {}", findings.heading()));
 }
 
+/// Text that may hold names and bytes of others: nothing in it acts on a terminal.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// An error, and what to do about it.
 pub fn error(error: &Error) {
-    line(format_args!("stockade: {} {error}", painted("error:", "1;31")));
+    line(format_args!("stockade: {} {}", painted("error:", "1;31"), harmless(&error.to_string())));
 }
 
 /// Why a box could not be had, where the report says so.
 pub fn refusal(report: &Report) {
     let word = report.verdict.name();
-    line(format_args!("stockade: {} {}", painted(&format!("{word}:"), "1;31"), report.reason));
+    line(format_args!("stockade: {} {}", painted(&format!("{word}:"), "1;31"), harmless(&report.reason)));
 }
 
 /// The verdict in one line.
 pub fn verdict(report: &Report) {
-    let text = stockade::report::text::line(report);
+    let text = harmless(&stockade::report::text::line(report));
     let colour = match report.verdict {
         Verdict::Ok => "32",
         Verdict::NonzeroExit | Verdict::Signaled => "33",
@@ -125,7 +144,7 @@ pub fn explanations(report: &Report) {
 /// Notes and layers, for `-v`.
 pub fn details(report: &Report) {
     for note in &report.notes {
-        line(format_args!("stockade: note: {note}"));
+        line(format_args!("stockade: note: {}", harmless(note)));
     }
     for (name, layer) in &report.layers {
         let facts = serde_json::Value::Object(layer.kernel.clone());

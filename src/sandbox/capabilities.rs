@@ -8,6 +8,8 @@
 
 use super::child::{Failed, Steps};
 use super::order::Step;
+#[cfg(feature = "ablation")]
+use crate::Layer;
 use crate::sys::{self, creds, process};
 
 /// NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each locked, and
@@ -43,11 +45,26 @@ pub fn drop_all(last_cap: u32) -> sys::Result<()> {
 
 /// Child only: everything, step by step, for the payload.
 pub fn drop_for_payload(steps: Steps) -> Result<(), Failed> {
+    #[cfg(feature = "ablation")]
+    if steps.without(Layer::Capabilities) || steps.without(Layer::NoNewPrivs) {
+        return super::ablation::capabilities_instead(steps);
+    }
+    drop_all_sets(steps)?;
+    steps.call(Step::NoNewPrivs, no_new_privs)
+}
+
+/// Child only: securebits and all five sets.
+pub fn drop_all_sets(steps: Steps) -> Result<(), Failed> {
+    drop_ambient_and_bounding(steps)?;
+    steps.call(Step::Capset, creds::drop_all_capabilities)
+}
+
+/// Child only: securebits, the ambient and the bounding set.
+pub fn drop_ambient_and_bounding(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::Securebits, lock_securebits)?;
     steps.call(Step::Ambient, clear_ambient)?;
     for capability in 0..=steps.plan.last_cap {
         steps.nth(Step::Bounding, capability as usize, || drop_bounding(capability))?;
     }
-    steps.call(Step::Capset, creds::drop_all_capabilities)?;
-    steps.call(Step::NoNewPrivs, no_new_privs)
+    Ok(())
 }

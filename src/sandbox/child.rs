@@ -5,6 +5,7 @@
 //! which share M's memory. I stays as pid 1 of the box, P becomes the payload.
 //! The order and its reasons are in [`super::order`].
 
+use crate::Layer;
 use crate::error::no_matter;
 use std::convert::Infallible;
 use std::os::fd::AsRawFd;
@@ -62,6 +63,18 @@ impl Steps {
         make().map_err(|errno| Failed { step, index, errno })
     }
 
+    /// Child only: whether a layer is not applied where it belongs. Never, but in a test build.
+    #[cfg(not(feature = "ablation"))]
+    pub const fn without(self, _: Layer) -> bool {
+        false
+    }
+
+    /// Child only: whether a layer is not applied where it belongs.
+    #[cfg(feature = "ablation")]
+    pub fn without(self, layer: Layer) -> bool {
+        self.plan.spoilt.is_some_and(|spoilt| spoilt.layer == layer)
+    }
+
     /// Child only: a call whose failure is a fact to report, not the end. 0 is success.
     pub fn fact(self, step: Step, make: impl FnOnce() -> sys::Result<()>) -> i32 {
         self.call(step, make).map_or_else(|f| f.errno as i32, |()| 0)
@@ -117,10 +130,18 @@ fn build(steps: Steps) -> Result<(), Failed> {
     let same = || if process::parent() == plan.supervisor { Ok(()) } else { Err(Errno::ESRCH) };
     steps.call(Step::MiddleDeathsig, same)?;
     steps.wait_byte(Step::MiddleWait, plan.control)?;
-    namespaces::new_pid_namespace(steps)?;
-    let keyring_errno = steps.fact(Step::Keyring, process::join_fresh_session_keyring);
+    if !steps.without(Layer::PidNs) {
+        namespaces::new_pid_namespace(steps)?;
+    }
+    let keyring_errno = match steps.without(Layer::Keyring) {
+        false => steps.fact(Step::Keyring, process::join_fresh_session_keyring),
+        true => 0,
+    };
+    let keyring = process::session_keyring_length().unwrap_or(u32::MAX);
     descriptors::replace_stdio(steps)?;
-    descriptors::close_all_but(steps, Step::CloseOthers, &plan.keep)?;
+    if !steps.without(Layer::Descriptors) {
+        descriptors::close_all_but(steps, Step::CloseOthers, &plan.keep)?;
+    }
     namespaces::set_names(steps)?;
     namespaces::open_host_proc(steps)?;
     let userns_limit_errno = namespaces::limit_user_namespaces(steps);
@@ -129,14 +150,22 @@ fn build(steps: Steps) -> Result<(), Failed> {
 
     let pid = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
     steps.send(Step::CloneInit, Frame::InitPid(pid))?;
-    let leaf = cgroup::birth_place(plan);
+    let leaf = match steps.without(Layer::Cgroup) {
+        false => cgroup::birth_place(plan),
+        true => Cgroup::Inherit,
+    };
     let pid = steps.call(Step::ClonePayload, || clone::share(plan, &plan.payload_stack, leaf, payload))?;
     steps.send(Step::ClonePayload, Frame::PayloadPid(pid))?;
 
     namespaces::use_box_ids_for_files(steps)?;
     root::fill(steps)?;
-    let built =
-        Built { root: base.kind, overlay_errno: base.overlay_errno, keyring_errno, userns_limit_errno };
+    let built = Built {
+        root: base.kind,
+        overlay_errno: base.overlay_errno,
+        keyring_errno,
+        userns_limit_errno,
+        keyring,
+    };
     steps.send(Step::WaitBuilt, Frame::Built(built))?;
     steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))
 }
@@ -159,6 +188,8 @@ fn harden_init(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::InitIds, || namespaces::set_ids(plan))?;
     steps.call(Step::InitIds, || process::set_and_wake(&plan.init_has_ids, 1))?;
     steps.call(Step::InitDeathsigAgain, process::die_with_parent)?;
+    #[cfg(feature = "ablation")]
+    super::ablation::elsewhere(steps)?;
     steps.call(Step::InitCaps, || capabilities::drop_all(plan.last_cap))?;
     steps.call(Step::InitNnp, capabilities::no_new_privs)?;
     descriptors::close_all(steps, Step::InitClose, &mut [plan.control, plan.gate_write])?;
@@ -191,6 +222,8 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     steps.call(Step::Deathsig, process::die_with_parent)?;
     inherited::check_parent(steps)?;
     steps.call(Step::Session, process::setsid)?;
+    #[cfg(feature = "ablation")]
+    super::ablation::early(steps)?;
     inherited::reset(steps)?;
     let built = || process::wait_for_change(&plan.built, 0);
     if matches!(plan.root, RootPlan::Private { .. }) {
@@ -200,17 +233,32 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     let proc_errno = root::mount_proc(steps)?;
     steps.call(Step::WaitBuilt, built)?;
     root::enter(steps)?;
-    cgroup::enter(steps)?;
+    if !steps.without(Layer::Cgroup) {
+        cgroup::enter(steps)?;
+    }
+    if !steps.without(Layer::CgroupNs) {
+        cgroup::own_namespace(steps)?;
+    }
     namespaces::become_box_user(steps)?;
-    let inner_errno = namespaces::enter_inner_user_namespace(steps)?;
+    let inner_errno = match steps.without(Layer::UserNs) {
+        false => namespaces::enter_inner_user_namespace(steps)?,
+        true => 0,
+    };
     let trial_errno = namespaces::try_another_user_namespace(steps)?;
-    let core_limit = rlimits::apply(steps, inner_errno == 0)?;
+    let core_limit = match steps.without(Layer::Rlimits) {
+        false => rlimits::apply(steps, inner_errno == 0)?,
+        true => 1,
+    };
     capabilities::drop_for_payload(steps)?;
     let stripped = Stripped { proc_errno, inner_errno, trial_errno, core_limit };
     steps.send(Step::FrameB, Frame::Stripped(stripped))?;
 
-    let landlock_errno = landlock::restrict(steps)?;
-    if let Some(filter) = &plan.listener {
+    let landlock_errno = match steps.without(Layer::Landlock) {
+        false => landlock::restrict(steps)?,
+        true => 0,
+    };
+    let filtered = !steps.without(Layer::Seccomp);
+    if let Some(filter) = plan.listener.as_ref().filter(|_| filtered) {
         let listener = steps.call(Step::SeccompListener, || sys::seccomp::install_with_listener(filter))?;
         steps.call(Step::SendListener, || {
             fd::send_with_fds(plan.control, &Frame::Listener.encode(), [listener.as_raw_fd()], plan.nonce)
@@ -218,10 +266,14 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
         // Closed with the others below; dropping it would run the C library's close.
         std::mem::forget(listener);
     }
-    descriptors::close_all(steps, Step::CloseInternal, &mut [plan.control, plan.gate_read])?;
+    if !steps.without(Layer::Descriptors) {
+        descriptors::close_all(steps, Step::CloseInternal, &mut [plan.control, plan.gate_read])?;
+    }
     let usage = steps.call(Step::OwnUsage, process::own_usage)?;
     steps.call(Step::Unblock, || signal::set_mask(0).map(drop))?;
-    steps.call(Step::SeccompMain, || sys::seccomp::install(&plan.filter, plan.nonce))?;
+    if filtered {
+        steps.call(Step::SeccompMain, || sys::seccomp::install(&plan.filter, plan.nonce))?;
+    }
     steps.send(Step::FrameA, Frame::Ready(Ready { landlock_errno, usage }))?;
     steps.wait_byte(Step::WaitGate, plan.gate_read)?;
     steps.call(Step::Exec, || Err(process::execve(&plan.program, &plan.argv, &plan.envp, plan.nonce)))

@@ -153,7 +153,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
         .map(|b| b.open(as_root, allows(&policy, libc::SYS_socket)))
         .collect::<Result<Vec<_>>>()?;
     let layout = Layout::new(&policy, &binds)?;
-    let (image, store) = image_of(&policy, &layout, &payload, &request.store, host, &mut notes)?;
+    let (image, store) =
+        image_of(&policy, &layout, &payload, (&request.store, &request.binds), host, &mut notes)?;
     let prepared = layout.prepare(&image, payload.size)?;
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
@@ -242,6 +243,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
         host_proc: AtomicI32::new(-1),
         #[cfg(feature = "fault-injection")]
         inject: super::inject::from_environment()?,
+        #[cfg(feature = "ablation")]
+        spoilt: super::ablation::from_environment()?,
     };
     let mut for_children = vec![control_child, gate_read, gate_write, payload.fd];
     for_children.extend([inside.stdin, inside.stdout, inside.stderr]);
@@ -325,7 +328,7 @@ fn image_of(
     policy: &Policy,
     layout: &Layout<'_>,
     payload: &Payload,
-    choice: &StoreChoice,
+    (choice, binds): (&StoreChoice, &[Bind]),
     host: &Host,
     notes: &mut Vec<String>,
 ) -> Result<(Root, Option<Store>)> {
@@ -340,6 +343,9 @@ fn image_of(
             .map_err(|problem| notes.push(without_store(&problem)))
             .ok()
     });
+    if let Some(store) = &store {
+        refuse_reachable_store(store.path(), binds)?;
+    }
     let (dirs, files) = layout.image_places();
     let file = File::from(payload.fd.try_clone().map_err(|e| Error::new(Kind::Host, io_text(&e)))?);
     let request = image::Request {
@@ -353,6 +359,22 @@ fn image_of(
     let root = image::closure(store.as_ref(), &request)?;
     notes.extend(root.notes.iter().cloned());
     Ok((root, store))
+}
+
+/// As an ordinary user, the box has the caller's id: what it may write must not
+/// hold the roots of later boxes.
+fn refuse_reachable_store(store: &Path, binds: &[Bind]) -> Result<()> {
+    let Ok(store) = store.canonicalize() else { return Ok(()) };
+    for bind in binds.iter().filter(|b| b.write) {
+        let Ok(host) = bind.host.canonicalize() else { continue };
+        if store.starts_with(&host) || host.starts_with(&store) {
+            let message =
+                format!("--rw {} gives the program the store in {}", bind.host.display(), store.display());
+            return Err(Error::new(Kind::Usage, message)
+                .help("it could change the roots of later boxes: bind a smaller directory, or use --store"));
+        }
+    }
+    Ok(())
 }
 
 fn without_store(problem: &StoreProblem) -> String {

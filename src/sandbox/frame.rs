@@ -30,6 +30,8 @@ pub struct Built {
     pub keyring_errno: i32,
     /// Why `user.max_user_namespaces` could not be written (errno), else 0.
     pub userns_limit_errno: i32,
+    /// Bytes of the session keyring in force: 0 when no key is in it.
+    pub keyring: u32,
 }
 
 /// Facts of the payload process once it has no privilege left.
@@ -120,7 +122,7 @@ impl Frame {
             Frame::PayloadPid(pid) => pack(3, [bits(pid), 0, 0, 0, 0], none),
             Frame::Built(b) => {
                 let (o, k, u) = (bits(b.overlay_errno), bits(b.keyring_errno), bits(b.userns_limit_errno));
-                pack(4, [b.root as u32, o, k, u, 0], none)
+                pack(4, [b.root as u32, o, k, u, b.keyring], none)
             }
             Frame::Stripped(s) => {
                 let (p, i, t) = (bits(s.proc_errno), bits(s.inner_errno), bits(s.trial_errno));
@@ -164,6 +166,7 @@ impl Frame {
                 overlay_errno: value(w[2]),
                 keyring_errno: value(w[3]),
                 userns_limit_errno: value(w[4]),
+                keyring: w[5],
             }),
             5 => Frame::Stripped(Stripped {
                 proc_errno: value(w[1]),
@@ -198,6 +201,7 @@ mod tests {
                 overlay_errno: 22,
                 keyring_errno: 122,
                 userns_limit_errno: 30,
+                keyring: 0x2fff_ffff,
             }),
             Frame::Stripped(Stripped { proc_errno: 1, inner_errno: 28, trial_errno: 28, core_limit: 1 }),
             Frame::Listener,

@@ -13,7 +13,7 @@ use super::child;
 use super::compile::{self, Compiled};
 use super::frame::{Built, FRAME_BYTES, Frame, Ready, Stripped};
 use super::host::Host;
-use super::namespaces::{AT_BIRTH, HOST_ID_BASE};
+use super::namespaces::{HOST_ID_BASE, at_birth};
 use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
 use super::strays::{self, Mark};
@@ -166,7 +166,9 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
 fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
     let failed = |e: Errno| Stopped::Failed(clone_help(e));
     let before = signal::set_mask(u64::MAX).map_err(failed)?;
-    let made = own_step(Step::CloneMiddle, 0, || Ok(clone::copy(AT_BIRTH, &compiled.plan, child::middle)?));
+    let made = own_step(Step::CloneMiddle, 0, || {
+        Ok(clone::copy(at_birth(&compiled.plan), &compiled.plan, child::middle)?)
+    });
     signal::set_mask(before).map_err(failed)?;
     let made = made.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
     Ok(Process { pid: made.pid, pidfd: made.pidfd })
@@ -483,6 +485,10 @@ impl Underway<'_> {
     /// Any difference from the plan refuses the run, but for layers that may be missing.
     fn judge(&mut self) -> Result<(), Stopped> {
         super::verify::degradations(self.compiled, &self.facts, &mut self.differences);
+        #[cfg(feature = "ablation")]
+        if let Some(spoilt) = self.compiled.plan.spoilt {
+            self.differences.retain(|difference| !spoilt.hides(difference.layer));
+        }
         let degrade = &self.compiled.degrade;
         let refusing: Vec<String> = self
             .differences

@@ -4,6 +4,8 @@
 //! children follow it, the supervisor compares what the kernel says with what
 //! the plan expects, and what happened becomes evidence.
 
+#[cfg(feature = "ablation")]
+mod ablation;
 pub(crate) mod blockers;
 mod capabilities;
 #[doc(hidden)] // it knows more than a launch asks of it

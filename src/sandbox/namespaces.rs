@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use super::child::{Failed, Steps};
 use super::order::Step;
 use super::plan::Plan;
+use crate::Layer;
 use crate::sys::{self, Errno, creds, fd, process};
 
 /// First host id given to boxes: far from the ranges that systemd and
@@ -27,6 +28,24 @@ pub const HOST_ID_BASE: u32 = 0x7000_0000;
 pub const AT_BIRTH: i32 =
     libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
+/// Those of them that a launch makes: all, but in a test build.
+#[cfg(not(feature = "ablation"))]
+pub const fn at_birth(_: &Plan) -> i32 {
+    AT_BIRTH
+}
+
+/// Those of them that a launch makes.
+#[cfg(feature = "ablation")]
+pub fn at_birth(plan: &Plan) -> i32 {
+    let left_out = match plan.spoilt.map(|spoilt| spoilt.layer) {
+        Some(Layer::NetNs) => libc::CLONE_NEWNET,
+        Some(Layer::IpcNs) => libc::CLONE_NEWIPC,
+        Some(Layer::UtsNs) => libc::CLONE_NEWUTS,
+        _ => 0,
+    };
+    AT_BIRTH & !left_out
+}
+
 /// Child only: children of M are in a pid namespace of their own from now on.
 pub fn new_pid_namespace(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::NewPidNs, || process::unshare(libc::CLONE_NEWPID))
@@ -34,9 +53,11 @@ pub fn new_pid_namespace(steps: Steps) -> Result<(), Failed> {
 
 /// Child only: host and domain name, and the loopback device where it is wanted.
 pub fn set_names(steps: Steps) -> Result<(), Failed> {
-    steps.call(Step::HostName, || process::sethostname(&steps.plan.hostname))?;
-    steps.call(Step::DomainName, || process::setdomainname(b"(none)"))?;
-    if steps.plan.loopback {
+    if !steps.without(Layer::UtsNs) {
+        steps.call(Step::HostName, || process::sethostname(&steps.plan.hostname))?;
+        steps.call(Step::DomainName, || process::setdomainname(b"(none)"))?;
+    }
+    if steps.plan.loopback && !steps.without(Layer::NetNs) {
         steps.call(Step::LoopbackUp, process::loopback_up)?;
     }
     Ok(())
@@ -68,6 +89,9 @@ fn write_host_proc(plan: &Plan, path: &CStr, content: &[u8]) -> sys::Result<()> 
 
 /// Child only: room for one more user namespace below this one. Answers an errno or 0.
 pub fn limit_user_namespaces(steps: Steps) -> i32 {
+    if steps.without(Layer::UserNs) {
+        return 0;
+    }
     steps.fact(Step::LimitUserNs, || write_host_proc(steps.plan, c"sys/user/max_user_namespaces", b"1"))
 }
 

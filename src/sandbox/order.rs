@@ -109,7 +109,7 @@ steps! {
     DeviceFlags Middle "device-flags" "mount_setattr({}, NOSUID|NOEXEC)" "without nodev, which would make it useless",
     SealMount Middle "seal" "mount_setattr({}, RDONLY)" "once its last writer is closed",
     BindOpen Middle "bind" "open_tree({}, CLONE)" "asked for by the caller",
-    BindFlags Middle "bind-flags" "mount_setattr({})" "submounts too: a read-only bind is otherwise writable below them",
+    BindFlags Middle "bind-flags" "mount_setattr({}, MS_PRIVATE, recursive)" "submounts too: a read-only bind is otherwise writable below them; and what the host mounts later stays outside",
 
     // Pid 1 of the box.
     InitDeathsig Init "init-deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",

@@ -123,8 +123,15 @@ pub enum MountKind {
 /// Where a bind comes from.
 #[derive(Debug)]
 pub enum BindFrom {
-    /// The middle process opens it (as an ordinary user).
-    Path(CString),
+    /// The middle process opens it (as an ordinary user), through no link.
+    Path {
+        /// Without links in it.
+        path: CString,
+        /// Device of what the supervisor has looked at.
+        dev: u64,
+        /// Its inode.
+        ino: u64,
+    },
     /// The supervisor has cloned it (as root).
     Mount(RawFd),
 }
@@ -294,4 +301,7 @@ pub struct Plan {
     /// Test builds only: the steps that fail.
     #[cfg(feature = "fault-injection")]
     pub inject: Vec<Inject>,
+    /// Test builds only: the layer that is left out, or applied wrongly.
+    #[cfg(feature = "ablation")]
+    pub spoilt: Option<super::ablation::Spoilt>,
 }

@@ -113,6 +113,8 @@ pub struct SeenMount {
     pub attr: Attr,
     /// Whether it is connected to another mount namespace.
     pub propagates: bool,
+    /// Options of its file system.
+    pub options: String,
 }
 
 /// Parses `/proc/<pid>/mountinfo`.
@@ -126,6 +128,7 @@ pub fn parse_mountinfo(text: &str) -> Vec<SeenMount> {
             let propagates = left.next().is_some();
             let mut right = right.split(' ');
             let kind = right.next()?;
+            let of_fs = right.nth(1).unwrap_or_default().to_owned();
             let attr = options.split(',').fold(Attr::NONE, |attr, option| {
                 attr.and(match option {
                     "ro" => Attr::RDONLY,
@@ -136,7 +139,13 @@ pub fn parse_mountinfo(text: &str) -> Vec<SeenMount> {
                     _ => Attr::NONE,
                 })
             });
-            Some(SeenMount { at: super::cgroup::unescape(at), kind: kind.to_owned(), attr, propagates })
+            Some(SeenMount {
+                at: super::cgroup::unescape(at),
+                kind: kind.to_owned(),
+                attr,
+                propagates,
+                options: of_fs,
+            })
         })
         .collect()
 }
@@ -231,6 +240,9 @@ fn attr_words(attr: Attr) -> String {
     if set.is_empty() { "no restriction".to_owned() } else { set.join(",") }
 }
 
+/// What keeps `/proc` to the box's own processes, as the kernel shows it.
+const PROC_HIDES: [&str; 2] = ["hidepid=invisible", "subset=pid"];
+
 fn compare_mounts(seen: &[SeenMount], expected: &[ExpectedMount], differences: &mut Vec<Difference>) {
     let mut differ = |layer: Layer, what: String| differences.push(Difference { layer, what });
     let mut unmatched: Vec<&ExpectedMount> = expected.iter().collect();
@@ -256,6 +268,13 @@ fn compare_mounts(seen: &[SeenMount], expected: &[ExpectedMount], differences: &
         let plan = unmatched.swap_remove(found);
         if plan.kind.is_some_and(|kind| kind != mount.kind) {
             differ(Layer::Root, format!("{} is a {}, not a {:?}", mount.at, mount.kind, plan.kind));
+        }
+        if plan.kind == Some("proc") {
+            for hides in PROC_HIDES {
+                if !mount.options.split(',').any(|option| option == hides) {
+                    differ(Layer::Proc, format!("{} is {}, without {hides}", mount.at, mount.options));
+                }
+            }
         }
         if !mount.attr.has(plan.attr) {
             let (has, needs) = (attr_words(mount.attr), attr_words(plan.attr));
@@ -412,7 +431,13 @@ mod tests {
     }
 
     fn seen(at: &str, attr: Attr) -> SeenMount {
-        SeenMount { at: at.to_owned(), kind: "tmpfs".to_owned(), attr, propagates: false }
+        SeenMount {
+            at: at.to_owned(),
+            kind: "tmpfs".to_owned(),
+            attr,
+            propagates: false,
+            options: "rw".to_owned(),
+        }
     }
 
     fn words(seen: &[SeenMount], expected: &[ExpectedMount]) -> Vec<String> {
@@ -452,6 +477,20 @@ mod tests {
     }
 
     #[test]
+    fn proc_that_shows_more_than_the_box_is_a_difference() {
+        let plan = [ExpectedMount { kind: Some("proc"), ..expected("/proc") }];
+        let with = |options: &str| SeenMount {
+            kind: "proc".to_owned(),
+            options: options.to_owned(),
+            ..seen("/proc", NOSUID_RO)
+        };
+        assert_eq!(words(&[with("rw,hidepid=invisible,subset=pid")], &plan), Vec::<String>::new());
+        let bare = words(&[with("rw,subset=pid")], &plan);
+        assert_eq!(bare, ["proc: /proc is rw,subset=pid, without hidepid=invisible"]);
+        assert_eq!(words(&[with("rw")], &plan).len(), 2);
+    }
+
+    #[test]
     fn mountinfo_line_gives_place_type_and_attributes() {
         let text = concat!(
             "36 35 98:0 / / ro,nosuid,nodev,relatime - overlay none ro,lowerdir=root:empty\n",
@@ -463,6 +502,7 @@ mod tests {
         assert!(!mounts[0].propagates && mounts[1].propagates);
         assert_eq!(mounts[1].at, "/a b");
         assert_eq!(mounts[1].attr, Attr::NOEXEC.and(Attr::NOSYMFOLLOW));
+        assert_eq!(mounts[1].options, "rw,size=4k");
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
             } else {
                 differ(Layer::Keyring, format!("the caller's session keyring stays ({why})"));
             }
+        } else if built.keyring != 0 {
+            // One without a key in it gives nothing away, whosever it is.
+            differ(Layer::Keyring, "the session keyring is not empty".to_owned());
         }
         let locked = facts.stripped.is_some_and(|s| s.inner_errno == 0);
         match built.root {
@@ -166,6 +169,9 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
             if refused =>
         {
             Switches::read().no_mounts(code).help()
+        }
+        Step::BindOpen if matches!(code, Errno::ESTALE | Errno::ELOOP | Errno::ENOENT) => {
+            "what was to be shown has been exchanged for something else meanwhile".to_owned()
         }
         Step::DeviceOpen | Step::DeviceFlags | Step::BindTree | Step::BindTreeFlags if refused => {
             Switches::read().no_mounts(code).help()

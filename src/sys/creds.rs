@@ -68,3 +68,35 @@ pub fn drop_all_capabilities() -> Result<()> {
     // SAFETY: a live version-3 header and the six words that belong to it.
     unsafe { raw!(capset, &raw const header, data.as_ptr()) }.map(drop)
 }
+
+#[cfg(feature = "ablation")]
+fn set_capabilities(effective: u64, inheritable: u64) -> Result<()> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    #[allow(clippy::cast_possible_truncation)] // the lower half
+    let low = |set: u64| set as u32;
+    let high = |set: u64| (set >> 32) as u32;
+    let data = [
+        low(effective),
+        low(effective),
+        low(inheritable),
+        high(effective),
+        high(effective),
+        high(inheritable),
+    ];
+    // SAFETY: a live version-3 header and the six words that belong to it.
+    unsafe { raw!(capset, &raw const header, data.as_ptr()) }.map(drop)
+}
+
+/// Test builds only: everything, ready to be raised through an exec.
+#[cfg(feature = "ablation")]
+pub fn inherit_all_capabilities(last: u32) -> Result<()> {
+    let all = (1u64 << (last + 1)) - 1;
+    set_capabilities(all, all)
+}
+
+/// Test builds only: what installs a filter without `no_new_privs`; gone with the exec.
+#[cfg(feature = "ablation")]
+pub fn keep_one_capability() -> Result<()> {
+    const CAP_SYS_ADMIN: u32 = 21;
+    set_capabilities(1 << CAP_SYS_ADMIN, 0)
+}

@@ -21,6 +21,8 @@ impl Resolve {
     /// Stay below the directory, follow no link of any kind.
     pub const BENEATH: Self =
         Self(libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
+    /// No link of any kind is followed, wherever the path leads.
+    pub const NO_LINKS: Self = Self(libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
     /// Symbolic links are followed, the kernel's magic ones are not.
     pub const PLAIN: Self = Self(libc::RESOLVE_NO_MAGICLINKS);
     /// The directory is the root of everything, for links and `..` as well.

@@ -16,6 +16,7 @@ pub mod init;
 pub mod landlock;
 pub mod limits;
 pub mod mount;
+pub mod probe;
 pub mod process;
 pub mod sched;
 pub mod seccomp;

@@ -154,6 +154,13 @@ pub fn set_attr_raw(mount: RawFd, set: Attr, recursive: bool) -> Result<()> {
     setattr(mount, c"", AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 }, &attr)
 }
 
+/// Adds attributes to a mount and to all below it, and cuts them off from the
+/// mounts that they are copies of: a copy of a shared mount is shared.
+pub fn set_attr_and_cut_off_raw(mount: RawFd, set: Attr) -> Result<()> {
+    let attr = MountAttr { set: set.0, clear: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    setattr(mount, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr)
+}
+
 /// Shows files through the ids of a user namespace. Only on a detached mount that
 /// was never shown anywhere.
 ///

@@ -255,6 +255,19 @@ pub fn join_fresh_session_keyring() -> Result<()> {
     unsafe { raw!(keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>(), 0, 0, 0) }.map(drop)
 }
 
+/// Bytes that reading the session keyring would give: 4 for each key in it.
+///
+/// # References
+/// `keyctl_read(3)`
+pub fn session_keyring_length() -> Result<u32> {
+    const KEYCTL_READ: i32 = 11;
+    const KEY_SPEC_SESSION_KEYRING: i32 = -3;
+    let nowhere = std::ptr::null::<u8>();
+    // SAFETY: without a buffer only the length is told.
+    let length = unsafe { raw!(keyctl, KEYCTL_READ, KEY_SPEC_SESSION_KEYRING, nowhere, 0, 0) }?;
+    Ok(u32::try_from(length).unwrap_or(u32::MAX))
+}
+
 /// Plain Linux behaviour: address randomisation on, no quirk inherited.
 ///
 /// # References

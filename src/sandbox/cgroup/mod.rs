@@ -11,7 +11,7 @@
 //! `cgroups(7)`, the kernel's `cgroup-v1/` and `cgroup-v2` documents
 
 mod dir;
-pub use dir::unescape;
+pub use dir::{name_of_own, unescape};
 mod v1;
 mod v2;
 
@@ -58,22 +58,26 @@ pub fn birth_place(plan: &Plan) -> Cgroup {
     }
 }
 
-/// Child only: v1: into the leaf, then a cgroup namespace rooted there. On v2 the
-/// process was born in both.
+/// Child only: v1: into the leaf. On v2 the process was born there.
 pub fn enter(steps: Steps) -> Result<(), Failed> {
-    match steps.plan.entry {
-        Entry::Clone => return Ok(()),
-        Entry::None => {}
-        Entry::Tasks => {
-            let files = steps.plan.entry_fds.iter().map(|fd| fd.load(Ordering::Relaxed));
-            for (i, file) in files.take_while(|fd| *fd >= 0).enumerate() {
-                steps.nth(Step::EnterLeaf, i, || match fd::write(file, b"0") {
-                    Ok(1) => Ok(()),
-                    Ok(_) => Err(Errno::EIO),
-                    Err(e) => Err(e),
-                })?;
-            }
-        }
+    if steps.plan.entry != Entry::Tasks {
+        return Ok(());
+    }
+    let files = steps.plan.entry_fds.iter().map(|fd| fd.load(Ordering::Relaxed));
+    for (i, file) in files.take_while(|fd| *fd >= 0).enumerate() {
+        steps.nth(Step::EnterLeaf, i, || match fd::write(file, b"0") {
+            Ok(1) => Ok(()),
+            Ok(_) => Err(Errno::EIO),
+            Err(e) => Err(e),
+        })?;
+    }
+    Ok(())
+}
+
+/// Child only: a cgroup namespace rooted in the leaf. On v2 the process was born in it.
+pub fn own_namespace(steps: Steps) -> Result<(), Failed> {
+    if steps.plan.entry == Entry::Clone {
+        return Ok(());
     }
     steps.call(Step::CgroupNs, || process::unshare(libc::CLONE_NEWCGROUP))
 }

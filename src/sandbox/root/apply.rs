@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 
+use crate::Layer;
 use crate::error::no_matter;
 use crate::sandbox::child::{Failed, Steps};
 use crate::sandbox::frame::RootKind;
@@ -86,7 +87,8 @@ fn tree_root(steps: Steps, tree: BorrowedFd<'_>, overlay: bool) -> Result<(RootK
     // Relative lower directories are looked up from the working directory.
     steps.call(Step::AttachRoot, || mount::fchdir(tree))?;
     let mut made = (RootKind::Overlay, 0, None);
-    if overlay {
+    // An overlay without an upper layer cannot be written, whatever its attributes.
+    if overlay && !steps.without(Layer::Root) {
         match overlay_root(steps) {
             Ok(root) => made.2 = Some(root),
             Err(failed) => made = (RootKind::Bind, failed.errno(), None),
@@ -99,7 +101,9 @@ fn tree_root(steps: Steps, tree: BorrowedFd<'_>, overlay: bool) -> Result<(RootK
         None => {
             let root =
                 steps.call(Step::BindTree, || mount::open_tree_clone(tree.as_raw_fd(), c"root", false))?;
-            steps.call(Step::BindTreeFlags, || mount::set_attr(root.as_fd(), ROOT_ATTR, false))?;
+            steps.call(Step::BindTreeFlags, || {
+                mount::set_attr(root.as_fd(), attributes(steps, Layer::Root, ROOT_ATTR), false)
+            })?;
             root
         }
     };
@@ -206,7 +210,7 @@ fn copy_all(to: BorrowedFd<'_>, from: RawFd, size: u64) -> sys::Result<()> {
 
 /// Child only: one mount.
 fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Result<(), Failed> {
-    let open = |attr: Attr| attr_without_rdonly(attr);
+    let open = |attr: Attr| attributes(steps, Layer::Root, attr_without_rdonly(attr));
     let made = match &planned.kind {
         MountKind::Tmpfs { size, inodes, mode, places } => {
             let made = steps
@@ -235,10 +239,15 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
         }
         MountKind::Bind { from } => return bind(steps, root, i, planned, from),
     };
-    if planned.attr.has(Attr::RDONLY) {
+    if planned.attr.has(Attr::RDONLY) && !steps.without(Layer::Root) {
         steps.nth(Step::SealMount, i, || mount::set_attr(made.as_fd(), planned.attr, false))?;
     }
     Ok(())
+}
+
+/// Child only: the attributes of a mount, none where their layer is left out.
+fn attributes(steps: Steps, layer: Layer, planned: Attr) -> Attr {
+    if steps.without(layer) { Attr::NONE } else { planned }
 }
 
 /// What a mount has while it is still being filled.
@@ -288,7 +297,9 @@ fn bind_device(steps: Steps, dir: RawFd, d: usize, device: &Device) -> Result<()
         let is = found.mode & libc::S_IFMT == libc::S_IFCHR && found.rdev == device.rdev;
         if is { Ok(()) } else { Err(Errno::ENODEV) }
     })?;
-    steps.nth(Step::DeviceFlags, d, || mount::set_attr(node.as_fd(), DEVICE_ATTR, false))?;
+    steps.nth(Step::DeviceFlags, d, || {
+        mount::set_attr(node.as_fd(), attributes(steps, Layer::Root, DEVICE_ATTR), false)
+    })?;
     steps.nth(Step::MakePlace, d, || fd::mknodat(dir, &device.name, libc::S_IFREG | 0o600))?;
     let place = steps.nth(Step::OpenTarget, d, || open_place(dir, &device.name))?;
     steps.nth(Step::AttachMount, d, || mount::attach(node.as_fd(), place.as_fd()))
@@ -298,13 +309,22 @@ fn bind_device(steps: Steps, dir: RawFd, d: usize, device: &Device) -> Result<()
 fn bind(steps: Steps, root: RawFd, i: usize, planned: &MountPlan, from: &BindFrom) -> Result<(), Failed> {
     let opened;
     let tree = match from {
-        BindFrom::Path(path) => {
-            opened = steps.nth(Step::BindOpen, i, || mount::open_tree_clone(libc::AT_FDCWD, path, true))?;
+        BindFrom::Path { path, dev, ino } => {
+            opened = steps.nth(Step::BindOpen, i, || {
+                let place = fd::openat2(libc::AT_FDCWD, path, libc::O_PATH, 0, Resolve::NO_LINKS)?;
+                let found = fd::identity(place.as_fd())?;
+                if (found.dev, found.ino) != (*dev, *ino) {
+                    return Err(Errno::ESTALE);
+                }
+                mount::open_tree_clone(place.as_raw_fd(), c"", true)
+            })?;
             opened.as_raw_fd()
         }
         BindFrom::Mount(mount) => *mount,
     };
-    steps.nth(Step::BindFlags, i, || mount::set_attr_raw(tree, planned.attr, true))?;
+    steps.nth(Step::BindFlags, i, || {
+        mount::set_attr_and_cut_off_raw(tree, attributes(steps, Layer::Root, planned.attr))
+    })?;
     let place = steps.nth(Step::OpenTarget, i, || open_place(root, &planned.at))?;
     steps.nth(Step::AttachMount, i, || mount::attach_raw(tree, place.as_fd()))
 }
@@ -315,15 +335,19 @@ pub fn mount_proc(steps: Steps) -> Result<i32, Failed> {
     let Some(at) = &steps.plan.proc_at else { return Ok(0) };
     let made = steps.call(Step::ProcOpen, || {
         let fs = mount::fsopen(c"proc")?;
-        mount::fsconfig_string(fs.as_fd(), c"hidepid", c"invisible")?;
-        mount::fsconfig_string(fs.as_fd(), c"subset", c"pid")?;
+        if !steps.without(Layer::Proc) {
+            mount::fsconfig_string(fs.as_fd(), c"hidepid", c"invisible")?;
+            mount::fsconfig_string(fs.as_fd(), c"subset", c"pid")?;
+        }
         mount::fsconfig_create(fs.as_fd())?;
         Ok(fs)
     });
-    let made = made.and_then(|fs| steps.call(Step::ProcMount, || mount::fsmount(fs.as_fd(), PROC_ATTR)));
+    let made = made.and_then(|fs| {
+        steps.call(Step::ProcMount, || mount::fsmount(fs.as_fd(), attributes(steps, Layer::Proc, PROC_ATTR)))
+    });
     let mounted = match made {
         Ok(mounted) => mounted,
-        Err(failed) if steps.plan.proc_optional => return Ok(failed.errno()),
+        Err(failed) if steps.plan.proc_optional || steps.without(Layer::PidNs) => return Ok(failed.errno()),
         Err(failed) => return Err(failed),
     };
     let root = steps.plan.root_fd.load(Ordering::Relaxed);
@@ -336,7 +360,9 @@ pub fn enter(steps: Steps) -> Result<(), Failed> {
     let root = steps.plan.root_fd.load(Ordering::Relaxed);
     steps.call(Step::EnterRoot, || mount::fchdir_raw(root))?;
     steps.call(Step::Pivot, mount::pivot_root_to_cwd)?;
-    steps.call(Step::Detach, mount::detach_cwd)?;
+    if !steps.without(Layer::MountNs) {
+        steps.call(Step::Detach, mount::detach_cwd)?;
+    }
     steps.call(Step::EnterRoot, || mount::chdir(c"/"))?;
     steps.call(Step::Cwd, || mount::chdir(&steps.plan.cwd))
 }

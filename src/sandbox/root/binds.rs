@@ -3,12 +3,13 @@
 //! Checked before the launch, so that what cannot work is told with its reason
 //! rather than as an errno of the payload.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::links;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::sandbox::plan::BindFrom;
 use crate::sys;
@@ -30,6 +31,10 @@ pub struct Bind {
 pub struct OpenBind {
     /// What was asked for.
     pub bind: Bind,
+    /// The same without links in it.
+    path: PathBuf,
+    /// Device and inode of what was looked at.
+    identity: (u64, u64),
     /// Whether it is a directory.
     pub dir: bool,
     /// As root: the supervisor's own clone.
@@ -92,8 +97,13 @@ impl Bind {
     /// Why the payload could not use it, and what would help.
     pub fn open(&self, as_root: bool, sockets_allowed: bool) -> Result<OpenBind> {
         let shown = format!("{} {}", self.option(), self.host.display());
-        let meta = fs::metadata(&self.host)
-            .map_err(|e| Error::new(Kind::Usage, format!("{shown}: {}", io_text(&e))))?;
+        let failed = |e: std::io::Error| Error::new(Kind::Usage, format!("{shown}: {}", io_text(&e)));
+        let path = links::resolve(&self.host).map_err(|problem| problem.error(&shown))?;
+        let place =
+            sys::fd::openat2(libc::AT_FDCWD, &c_path(&path)?, libc::O_PATH, 0, sys::fd::Resolve::NO_LINKS)
+                .map_err(|e| cannot(&shown, e))?;
+        let place = File::from(place);
+        let meta = place.metadata().map_err(failed)?;
         let kind = meta.file_type();
         if !kind.is_dir() && !kind.is_file() {
             let message = format!("{shown}: neither a regular file nor a directory");
@@ -119,7 +129,7 @@ impl Bind {
             let flags = [(0o4, A::R_OK), (0o2, A::W_OK), (0o1, A::X_OK)];
             let wanted =
                 flags.iter().filter(|(bit, _)| needed & bit != 0).fold(A::empty(), |f, (_, a)| f | *a);
-            nix::unistd::access(&self.host, wanted).is_ok()
+            nix::unistd::access(&path, wanted).is_ok()
         };
         if !allowed {
             let verb = if self.write { "write" } else { "read" };
@@ -130,22 +140,22 @@ impl Bind {
                 .help(format!("chmod {who}+{bits} {}", self.host.display())));
         }
         if sockets_allowed && kind.is_dir() {
-            refuse_sockets(&self.host, &shown)?;
+            refuse_sockets(&path, &shown)?;
         }
-        let mount = if as_root { self.clone_mount(&shown)? } else { None };
-        Ok(OpenBind { bind: self.clone(), dir: kind.is_dir(), mount, owner })
+        let mount = if as_root { clone_mount(&place, &shown)? } else { None };
+        let identity = (meta.dev(), meta.ino());
+        Ok(OpenBind { bind: self.clone(), path, identity, dir: kind.is_dir(), mount, owner })
     }
+}
 
-    /// The supervisor's own clone: root of the box could not open what lies below
-    /// somebody's private directory.
-    fn clone_mount(&self, shown: &str) -> Result<Option<OwnedFd>> {
-        let path = c_path(&self.host)?;
-        match sys::mount::open_tree_clone(libc::AT_FDCWD, &path, true) {
-            Ok(mount) => sys::fd::above_stdio(mount).map(Some).map_err(|e| cannot(shown, e)),
-            // Root of a container without CAP_SYS_ADMIN: the middle process opens it.
-            Err(sys::Errno::EPERM) => Ok(None),
-            Err(e) => Err(cannot(shown, e)),
-        }
+/// The supervisor's own clone: root of the box could not open what lies below
+/// somebody's private directory.
+fn clone_mount(place: &File, shown: &str) -> Result<Option<OwnedFd>> {
+    match sys::mount::open_tree_clone(place.as_raw_fd(), c"", true) {
+        Ok(mount) => sys::fd::above_stdio(mount).map(Some).map_err(|e| cannot(shown, e)),
+        // Root of a container without CAP_SYS_ADMIN: the middle process opens it.
+        Err(sys::Errno::EPERM) => Ok(None),
+        Err(e) => Err(cannot(shown, e)),
     }
 }
 
@@ -184,7 +194,10 @@ impl OpenBind {
     pub fn from(&self) -> Result<BindFrom> {
         match &self.mount {
             Some(mount) => Ok(BindFrom::Mount(mount.as_raw_fd())),
-            None => c_path(&self.bind.host).map(BindFrom::Path),
+            None => {
+                let (dev, ino) = self.identity;
+                Ok(BindFrom::Path { path: c_path(&self.path)?, dev, ino })
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod binds;
+mod links;
 mod prepare;
 
 pub use apply::{ROOT_ATTR, attach_root, enter, fill, mount_proc};

@@ -1,0 +1,243 @@
+//! What of the host can be read, measured or heard.
+
+use std::os::fd::AsRawFd as _;
+
+use super::{Steps, Target, c, read_some, refuse, say, step};
+use crate::error::no_matter;
+use crate::escape::outcome::{Place, Saw, name};
+use crate::sys::probe::Room;
+use crate::sys::{fd, probe};
+
+/// The most of one file that is read.
+const MOST: usize = 1 << 18;
+
+/// The most files that are read.
+const MOST_FILES: usize = 20_000;
+
+/// IL-05: every byte that can be read.
+pub fn sweep(target: &Target, _: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    let mut found = |what: String, bytes: &[u8]| {
+        if target.finds(bytes) {
+            saw.leak(format!("{what} holds a secret of the host"));
+        }
+    };
+    for (name, value) in std::env::vars_os() {
+        found(format!("variable {}", name.to_string_lossy()), value.as_encoded_bytes());
+    }
+    for (i, word) in std::env::args_os().enumerate() {
+        found(format!("argument {i}"), word.as_encoded_bytes());
+    }
+    let room = Room::default();
+    if probe::call(libc::SYS_uname, &[(&room).into()]).is_ok() {
+        found("uname".to_owned(), &room.bytes()[..390]);
+    }
+    if let Ok(cwd) = std::env::current_dir() {
+        found("the working directory".to_owned(), cwd.as_os_str().as_encoded_bytes());
+    }
+    let mut read = 0usize;
+    let mut stack = vec![target.root.clone()];
+    if target.place == Place::Inside {
+        stack.push("/proc/self".to_owned());
+    }
+    let mut seen = std::collections::HashSet::new();
+    while let Some(dir) = stack.pop() {
+        if !seen.insert(dir.clone()) || read > MOST_FILES {
+            continue;
+        }
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let shown = path.display().to_string();
+            found(format!("the name {shown}"), entry.file_name().as_encoded_bytes());
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_symlink() {
+                if let Ok(to) = std::fs::read_link(&path) {
+                    found(format!("the link {shown}"), to.as_os_str().as_encoded_bytes());
+                }
+            } else if kind.is_dir() {
+                // One's own memory and descriptors hold the order itself.
+                if !shown.ends_with("/task") && !shown.ends_with("/map_files") {
+                    stack.push(shown);
+                }
+            } else if kind.is_file() && !shown.ends_with("/mem") && !shown.ends_with("/pagemap") {
+                read += 1;
+                if let Ok(bytes) = read_some(&shown, MOST) {
+                    found(shown, &bytes);
+                }
+            }
+        }
+    }
+    saw.note("a sweep over every file", if saw.effect.is_some() { "a secret" } else { "no secret" });
+    saw
+}
+
+/// IL-04: the launcher's environment, its own and what lies beside it.
+pub fn read_environments(target: &Target, _: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    for (name, value) in std::env::vars_os() {
+        if target.finds(value.as_encoded_bytes()) {
+            saw.leak(format!("variable {} holds a secret of the caller", name.to_string_lossy()));
+        }
+    }
+    for pid in ["self", "1", "2", "3", "thread-self"] {
+        super::look_for_secret(&mut saw, target, &format!("/proc/{pid}/environ"));
+    }
+    saw.note("variables", if saw.effect.is_some() { "a secret" } else { "no secret" });
+    saw
+}
+
+/// IL-06: names of this machine.
+pub fn read_names(target: &Target, _: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    let room = Room::default();
+    if step!(saw, "uname", SYS_uname, &room).is_some() {
+        let bytes = room.bytes();
+        let field = |i: usize| {
+            let field = &bytes[i * 65..(i + 1) * 65];
+            String::from_utf8_lossy(field.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
+        };
+        let (node, domain) = (field(1), field(5));
+        let as_planned = node == target.facts.hostname;
+        saw.note("host name", if as_planned { "as planned" } else { "another one" });
+        if !as_planned {
+            saw.leak(format!("the host name is {node}"));
+        }
+        if domain != "(none)" && !domain.is_empty() {
+            saw.leak(format!("the domain name is {domain}"));
+        }
+    }
+    saw
+}
+
+/// IL-02: which pages of a shared file are in memory.
+pub fn probe_page_cache(target: &Target, _: &mut Steps<'_>) -> Saw {
+    const CACHESTAT: i64 = 451;
+    const RWF_NOWAIT: i32 = 8;
+    let mut saw = Saw::new();
+    let file = fd::openat(libc::AT_FDCWD, &c(&target.program), libc::O_RDONLY, 0);
+    let Some(file) = saw.step("open", file) else { return saw };
+    let (number, room) = (file.as_raw_fd(), Room::default());
+    refuse!(saw, "mincore", SYS_mincore, 0x1000, 4096, &room);
+    let iov = [room.address(), 16].map(u64::to_le_bytes).concat();
+    refuse!(saw, "preadv2(NOWAIT)", SYS_preadv2, number, iov.as_slice(), 1, 0, 0, RWF_NOWAIT);
+    let range = [0u64, 4096].map(u64::to_le_bytes).concat();
+    let asked = probe::call(CACHESTAT, &[number.into(), range.as_slice().into(), (&room).into(), 0.into()]);
+    saw.must_refuse("cachestat", CACHESTAT, asked);
+    refuse!(saw, "fadvise64(DONTNEED)", SYS_fadvise64, number, 0, 0, 4);
+    refuse!(saw, "readahead", SYS_readahead, number, 0, 4096);
+    saw.answers.retain(|seen| seen.nr.is_some());
+    saw
+}
+
+/// IL-03: memory shared with whoever has the same.
+pub fn merge_memory(_: &Target, _: &mut Steps<'_>) -> Saw {
+    super::in_child("merge", || {
+        const MADV_MERGEABLE: i32 = 12;
+        const PR_SET_MEMORY_MERGE: i32 = 67;
+        let mut saw = Saw::new();
+        // On no memory: the kernel takes it as long as the advice is known.
+        refuse!(saw, "madvise(MERGEABLE)", SYS_madvise, 0x1000, 0, MADV_MERGEABLE);
+        refuse!(saw, "prctl(MEMORY_MERGE)", SYS_prctl, PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
+        saw
+    })
+}
+
+/// IL-01: locks and notices on files that other boxes have as well. The order
+/// says which side: `tell` locks and waits, `hear` looks.
+pub fn talk_by_files(target: &Target, steps: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    let path = if target.inside() { "/etc/passwd".to_owned() } else { target.precious() };
+    let file = fd::openat(libc::AT_FDCWD, &c(&path), libc::O_RDONLY, 0);
+    let Some(file) = saw.step("open", file) else { return saw };
+    let number = file.as_raw_fd();
+    // struct flock, for a read lock on the first byte.
+    let read_lock = [0u64, 0, 1, 0].map(u64::to_le_bytes).concat();
+    if steps.variant() == "tell" {
+        step!(saw, "flock", SYS_flock, number, libc::LOCK_EX | libc::LOCK_NB);
+        step!(saw, "fcntl(SETLK)", SYS_fcntl, number, libc::F_SETLK, read_lock.as_slice());
+        step!(saw, "fcntl(OFD_SETLK)", SYS_fcntl, number, 37, read_lock.as_slice());
+        say("W ready");
+        let mut byte = [0u8];
+        no_matter(fd::read(0, &mut byte), "the end");
+        return saw;
+    }
+    let flock = step!(saw, "flock", SYS_flock, number, libc::LOCK_EX | libc::LOCK_NB);
+    if flock.is_none() && saw.answers.last().is_some_and(|s| s.answer == "EAGAIN") {
+        saw.leak("a lock of another box is seen by flock");
+    }
+    // Would a write lock be in anybody's way?
+    let asked = Room::of(&[1u64, 0, 1, 0].map(u64::to_le_bytes).concat());
+    if step!(saw, "fcntl(GETLK)", SYS_fcntl, number, libc::F_GETLK, &asked).is_some() {
+        let kind = u16::from_le_bytes(asked.bytes()[..2].try_into().unwrap_or_default());
+        // F_UNLCK is 2.
+        if kind != 2 {
+            saw.leak("a lock of another box is seen by fcntl");
+        }
+    }
+    let watch = step!(saw, "inotify_init1", SYS_inotify_init1, libc::O_NONBLOCK);
+    if let Some(watch) = watch {
+        refuse!(saw, "inotify_add_watch", SYS_inotify_add_watch, watch, c(&path).as_c_str(), 0x21);
+    }
+    saw
+}
+
+/// IL-08: counters of a file system that others use as well. The order says
+/// which side: `tell` fills its own, `hear` says what it sees.
+pub fn talk_by_counters(target: &Target, steps: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    let Some(dir) = &target.scratch else { return saw };
+    if steps.variant() == "tell" {
+        for n in 0..64 {
+            let path = c(&format!("{dir}/counter-{n}"));
+            if let Ok(file) = fd::openat(libc::AT_FDCWD, &path, libc::O_CREAT | libc::O_WRONLY, 0o600) {
+                no_matter(fd::write(file.as_raw_fd(), &[1u8; 4096]), "a block less");
+            }
+        }
+        say("W ready");
+        let mut byte = [0u8];
+        no_matter(fd::read(0, &mut byte), "the end");
+        return saw;
+    }
+    let room = Room::default();
+    if step!(saw, "statfs", SYS_statfs, c(dir).as_c_str(), &room).is_some() {
+        let bytes = room.bytes();
+        let field = |i: usize| u64::from_le_bytes(bytes[i * 8..i * 8 + 8].try_into().unwrap_or_default());
+        // struct statfs: type, block size, blocks, free, available, files, free files.
+        saw.note("used blocks", (field(2) - field(3)).to_string());
+        saw.note("used inodes", (field(5) - field(6)).to_string());
+        if field(2) - field(3) > 8 {
+            saw.leak("what another box has written shows");
+        }
+    }
+    saw
+}
+
+/// NS-07: uses up what is counted for each user, or tries to have some of it.
+pub fn use_up_user(target: &Target, steps: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    let wanted = if steps.variant() == "tell" { target.facts.processes } else { target.facts.processes / 2 };
+    let mut made = Vec::new();
+    let mut end = None;
+    while (made.len() as u64) < wanted && end.is_none() {
+        match probe::fork() {
+            Ok(0) => {
+                std::thread::sleep(std::time::Duration::from_secs(60));
+                crate::sys::process::exit_now(0)
+            }
+            Ok(pid) => made.push(pid),
+            Err(errno) => end = Some(errno),
+        }
+    }
+    if steps.variant() == "tell" {
+        say("W ready");
+        let mut byte = [0u8];
+        no_matter(fd::read(0, &mut byte), "the end");
+    } else {
+        saw.note("its own share", end.map_or("ok".to_owned(), name));
+        if let Some(errno) = end {
+            saw.leak(format!("another box has used up its share ({})", name(errno)));
+        }
+    }
+    made.into_iter().for_each(super::kill);
+    saw
+}
