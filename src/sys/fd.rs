@@ -21,6 +21,8 @@ impl Resolve {
     /// Stay below the directory, follow no link of any kind.
     pub const BENEATH: Self =
         Self(libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
+    /// The directory is the root for everything that the path and its links say.
+    pub const IN_ROOT: Self = Self(libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS);
     /// Symbolic links are followed, the kernel's magic ones are not.
     pub const PLAIN: Self = Self(libc::RESOLVE_NO_MAGICLINKS);
 }

@@ -5,12 +5,12 @@ use super::*;
 /// The tree of a root, which must come from the store.
 fn tree(root: &Root) -> PathBuf {
     match &root.source {
-        RootSource::Tree { path, dev, ino } => {
+        RootSource::Tree { path, dev, ino, .. } => {
             let meta = fs::symlink_metadata(path).unwrap();
             assert_eq!((meta.dev(), meta.ino()), (*dev, *ino));
             path.clone()
         }
-        RootSource::Private(_) => panic!("the root is private: {:?}", root.notes),
+        RootSource::Private(_) | RootSource::Packed { .. } => panic!("the root is private: {:?}", root.notes),
     }
 }
 
