@@ -12,6 +12,7 @@ mod compile;
 mod descriptors;
 mod frame;
 pub mod host;
+pub mod images;
 mod inherited;
 pub mod landlock;
 mod launch;
@@ -29,7 +30,7 @@ pub mod streams;
 mod supervise;
 mod verify;
 
-pub use compile::StoreChoice;
+pub use images::{RootChoice, StoreChoice};
 pub use root::Bind;
 pub use run::{Builder, Canceller, Outcome, Running, Sandbox, refusal_report};
 pub use streams::{Input, Output};
