@@ -1,6 +1,7 @@
 //! One file a subcommand: only wiring and printing.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // this is where people are told
 
+mod image;
 mod run;
 mod say;
 mod signals;
@@ -29,6 +30,9 @@ struct Arguments {
 enum Command {
     /// Run one program under every layer, and report what the kernel showed.
     Run(Box<run::Run>),
+
+    /// Makes, moves, shows and keeps images.
+    Image(Box<image::Image>),
 }
 
 /// Parses, runs, and turns everything into a status.
@@ -44,5 +48,6 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Run(run) => run.execute(),
+        Command::Image(image) => image.execute(),
     }
 }
