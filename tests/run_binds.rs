@@ -155,9 +155,13 @@ fn submount_of_a_ro_bind_is_read_only_too() {
     let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     command = Caller::Root.command(std::path::Path::new("/usr/bin/unshare"));
     let script = format!("mount -t tmpfs -o mode=777 t {}/below && exec \"$@\"", dir.display());
-    let out =
-        command.args(["-m", "sh", "-c", &script, "sh"]).arg(program).args(args).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&out.stdout), "open EROFS\n", "{}", String::from_utf8_lossy(&out.stderr));
+    let out = command.args(["-m", "sh", "-c", &script, "sh"]).arg(program).args(args).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&out.stdout),
+        "open EROFS\n",
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 #[test]

@@ -5,13 +5,13 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{Caller, bare, payload, run, skip};
+use common::{Caller, bare, payload, run, skip, slow};
 
-/// A few megabytes of lines that look like text.
+/// A few megabytes of lines that look like text; less where that would take long.
 fn megabytes() -> Vec<u8> {
     let mut out = Vec::new();
     let mut x = 88_172_645_463_325_252_u64;
-    while out.len() < 3 << 20 {
+    while out.len() < (3 << 20) / slow() as usize {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;

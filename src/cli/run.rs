@@ -65,9 +65,6 @@ pub struct Run {
     #[arg(long, value_name = "HOST[:BOX]")]
     rw: Vec<String>,
 
-    #[command(flatten)]
-    limits: LimitOptions,
-
     /// Runs although this host cannot give that layer in full; the report says so.
     #[arg(long, value_name = "LAYER", value_parser = parse_layer)]
     degrade: Vec<Layer>,
@@ -99,6 +96,10 @@ pub struct Run {
     /// The program (a file of the host, copied into the box) and its arguments.
     #[arg(value_name = "PROGRAM", required_unless_present = "image", trailing_var_arg = true, allow_hyphen_values = true)]
     program: Vec<OsString>,
+
+    // Last: what follows a heading stands under it.
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 /// Limits that override the policy's.
@@ -321,12 +322,14 @@ fn open_failed(option: &str, path: &Path, e: &std::io::Error) -> Error {
 }
 
 fn open_input(path: &Path) -> Result<OwnedFd> {
-    File::options()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY)
-        .open(path)
-        .map(OwnedFd::from)
-        .map_err(|e| open_failed("--stdin", path, &e))
+    let open = |path| {
+        let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY).open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(std::io::Error::from_raw_os_error(libc::EISDIR));
+        }
+        Ok(OwnedFd::from(file))
+    };
+    open(path).map_err(|e| open_failed("--stdin", path, &e))
 }
 
 fn output(path: Option<&Path>, option: &str) -> Result<Output> {

@@ -8,6 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use stockade::error::{Error, Kind, Result, errno_text};
 use stockade::sandbox::Cancel;
+use stockade::sys::signal::{Disposition, set_disposition};
 
 /// What ends a run.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -19,7 +20,8 @@ pub struct Signals(SignalFd);
 impl Signals {
     /// From now on they end a run rather than this process. What the caller has had
     /// ignored (`nohup`, a background job of a plain shell) stays ignored. A stop
-    /// from the terminal is ignored: a stopped supervisor enforces nothing.
+    /// from the terminal is ignored: a stopped supervisor enforces nothing. The ends
+    /// of children are told, even to one whose caller wanted to hear of none.
     pub fn take() -> Result<Self> {
         let failed =
             |e: nix::errno::Errno| Error::new(Kind::Host, format!("signals: {}", errno_text(e as i32)));
@@ -27,8 +29,11 @@ impl Signals {
         let mut set = SigSet::empty();
         ENDING.into_iter().filter(|s| ignored & (1 << (*s as i32 - 1)) == 0).for_each(|s| set.add(s));
         set.thread_block().map_err(failed)?;
-        stockade::sys::signal::set_disposition(libc::SIGTSTP, stockade::sys::signal::Disposition::Ignore)
-            .map_err(failed)?;
+        for stop in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+            set_disposition(stop, Disposition::Ignore).map_err(failed)?;
+        }
+        // A caller that ignores it would have the kernel forget how the program ended.
+        set_disposition(libc::SIGCHLD, Disposition::Default).map_err(failed)?;
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self).map_err(failed)
     }
 }

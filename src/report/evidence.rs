@@ -81,6 +81,9 @@ pub struct Evidence {
     pub failure: Option<String>,
     /// The first kill that was decided.
     pub kill: Option<Kill>,
+    /// When the caller's wish for an end took effect: it killed the box, or cut off what was still to
+    /// be handed on. Nanoseconds after the start.
+    pub cancelled_at_ns: Option<u64>,
     /// The signal with which stockade itself was told to stop.
     pub cancelled_by: Option<i32>,
     /// From the acknowledged exec to the payload's end, nanoseconds.
@@ -126,6 +129,7 @@ impl Evidence {
             setup_failed: None,
             failure: None,
             kill: None,
+            cancelled_at_ns: None,
             cancelled_by: None,
             wall_ns: 0,
             cpu_ns: 0,

@@ -286,7 +286,9 @@ pub struct Judged {
 #[must_use]
 pub fn judge(evidence: &Evidence) -> Judged {
     let decision = super::verdict::classify(evidence);
-    let (exit_code, signal) = match evidence.ended {
+    // What ended before it was the payload has no end of the payload's.
+    let ended = evidence.ended.filter(|_| evidence.setup_failed.is_none());
+    let (exit_code, signal) = match ended {
         Some(Ended::Exited(code)) => (Some(code), None),
         Some(Ended::Signaled(signal)) => (None, Some(signal_name(signal))),
         None => (None, None),

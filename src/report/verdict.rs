@@ -130,12 +130,16 @@ pub fn classify(evidence: &Evidence) -> Decision {
     if let Some(failed) = &evidence.setup_failed {
         return decision(Verdict::SetupFailed, Rule::Failure, failed.clone());
     }
-    if let Some(kill) = killed_for(Rule::Cancelled) {
+    if let Some(at_ns) = evidence.cancelled_at_ns {
         let by = evidence.cancelled_by.map_or_else(|| "by the caller".to_owned(), signal_name);
-        let reason = format!("cancelled ({by}) after {}", seconds(kill.at_ns));
-        return decision(Verdict::Cancelled, Rule::Cancelled, reason);
+        let reason = format!("cancelled ({by}) after {}", seconds(at_ns));
+        return Decision { at_ns, ..decision(Verdict::Cancelled, Rule::Cancelled, reason) };
     }
-    limits_and_violations(evidence, &decision).unwrap_or_else(|| by_itself(evidence, &decision))
+    let Some(ended) = evidence.ended else {
+        let words = "the payload was not seen to end".to_owned();
+        return decision(Verdict::SandboxFailure, Rule::Failure, words);
+    };
+    limits_and_violations(evidence, &decision).unwrap_or_else(|| by_itself(ended, &decision))
 }
 
 /// Everything that outranks how the payload ended.
@@ -190,18 +194,15 @@ fn limits_and_violations(
 }
 
 /// How the payload ended, where nothing outranks it.
-fn by_itself(evidence: &Evidence, decision: &impl Fn(Verdict, Rule, String) -> Decision) -> Decision {
-    match evidence.ended {
-        Some(Ended::Signaled(signal)) => {
+fn by_itself(ended: Ended, decision: &impl Fn(Verdict, Rule, String) -> Decision) -> Decision {
+    match ended {
+        Ended::Signaled(signal) => {
             let reason = format!("died of {}", signal_name(signal));
             decision(Verdict::Signaled, Rule::Ended, reason)
         }
-        Some(Ended::Exited(0)) => decision(Verdict::Ok, Rule::Ended, "ended with status 0".to_owned()),
-        Some(Ended::Exited(code)) => {
+        Ended::Exited(0) => decision(Verdict::Ok, Rule::Ended, "ended with status 0".to_owned()),
+        Ended::Exited(code) => {
             decision(Verdict::NonzeroExit, Rule::Ended, format!("ended with status {code}"))
-        }
-        None => {
-            decision(Verdict::SandboxFailure, Rule::Failure, "the payload was not seen to end".to_owned())
         }
     }
 }
@@ -220,7 +221,7 @@ pub fn limits_hit(evidence: &Evidence) -> Vec<&'static str> {
         ("memory", killed_for(Rule::Memory) || evidence.oom_kills > 0),
         ("processes", evidence.forks_refused > 0),
         ("file_size", evidence.ended == Some(Ended::Signaled(libc::SIGXFSZ))),
-        ("output", evidence.stdout.truncated || evidence.stderr.truncated),
+        ("output", killed_for(Rule::Output) || evidence.stdout.truncated || evidence.stderr.truncated),
         ("tmp", evidence.tmp_full),
         ("tmp_inodes", evidence.tmp_inodes_full),
     ];

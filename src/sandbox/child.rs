@@ -53,14 +53,12 @@ impl Steps {
         index: usize,
         make: impl FnOnce() -> sys::Result<T>,
     ) -> Result<T, Failed> {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
         #[cfg(feature = "fault-injection")]
-        if let Some(inject) = self.plan.inject
-            && inject.step == step
-            && inject.index.is_none_or(|i| i == index)
-        {
-            return Err(Failed { step, index, errno: Errno::from_raw(inject.errno) });
-        }
+        let make = || match super::inject::answer(&self.plan.inject, step, index) {
+            Some(errno) => Err(errno),
+            None => make(),
+        };
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
         make().map_err(|errno| Failed { step, index, errno })
     }
 

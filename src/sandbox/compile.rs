@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 use super::cgroup::{self, Leaf, LeafLimits, World};
 use super::host::Host;
 use super::images::{self, Chosen, RootChoice, StoreChoice};
+use super::order::{self, Step};
 use super::plan::{Entry, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Input, Output, Streams};
@@ -173,13 +174,17 @@ pub fn compile(request: Request) -> Result<Compiled> {
 
     // From here on, things exist that must go away again.
     let cut = policy.limits.on_output == OnOutput::Cut;
-    let open_failed =
-        |e: std::io::Error| Error::new(Kind::Host, format!("cannot make pipes: {}", io_text(&e)));
-    let (streams, inside) =
+    let open_failed = |e: std::io::Error| {
+        let line = Step::MakePipes.line();
+        Error::new(Kind::Setup, format!("{}: {}: {}", line.name, line.call, io_text(&e)))
+    };
+    let (streams, inside) = order::own_step(Step::MakePipes, 0, || {
         streams::open(request.stdin, request.stdout, request.stderr, policy.limits.output, cut)
-            .map_err(open_failed)?;
-    let (control, control_child) = sys::fd::socket_pair().map_err(|e| open_failed(e.into()))?;
-    let (gate_read, gate_write) = sys::fd::pipe().map_err(|e| open_failed(e.into()))?;
+    })
+    .map_err(open_failed)?;
+    let pairs = || Ok((sys::fd::socket_pair()?, sys::fd::pipe()?));
+    let ((control, control_child), (gate_read, gate_write)) =
+        order::own_step(Step::MakePipes, 1, pairs).map_err(open_failed)?;
     let leaf = world.as_ref().map(|w| make_leaf(w, &policy)).transpose()?;
 
     let stdio = inside.numbers();
@@ -220,7 +225,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         entry,
         cwd: c_string(&policy.cwd)?,
         inner_maps: [map(policy.user.uid), map(policy.user.gid)],
-        rlimits: rlimits::prepare(&policy.limits),
+        rlimits: rlimits::prepare(&policy.limits, leaf.is_some()),
         last_cap: host.last_cap,
         landlock,
         listener: compiled.listener,
@@ -237,7 +242,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         root_fd: AtomicI32::new(-1),
         host_proc: AtomicI32::new(-1),
         #[cfg(feature = "fault-injection")]
-        inject: super::inject::from_environment(),
+        inject: super::inject::from_environment()?,
     };
     let mut for_children = vec![control_child, gate_read, gate_write];
     let payload_name = payload.as_ref().map(|p| p.name.clone());

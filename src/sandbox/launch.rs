@@ -13,7 +13,7 @@ use super::compile::{self, Compiled};
 use super::frame::{Built, FRAME_BYTES, Frame, Ready, Stripped};
 use super::host::Host;
 use super::namespaces::{AT_BIRTH, HOST_ID_BASE};
-use super::order::Step;
+use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
 use super::strays::{self, Mark};
 use crate::Layer;
@@ -24,6 +24,9 @@ use crate::sys::{self, Errno, clone, fd, process, signal, time};
 /// How long a set-up may take: copying a payload of hundreds of megabytes on an
 /// emulated machine is slow, a process that hangs is not worth waiting for.
 const PATIENCE_MS: u16 = 60_000;
+
+/// Index of the word to M that its maps are written, behind those of the maps.
+const MAPS_WRITTEN: usize = 3;
 
 /// How long M may take to make two processes while a failed launch is taken down.
 const LAST_WORDS_MS: u16 = 2_000;
@@ -75,6 +78,8 @@ pub struct Facts {
     pub selves: SeenSelf,
     /// Host ids of the box.
     pub host_ids: (u32, u32),
+    /// CPU time of P right before its exec, where there is no cgroup that counts.
+    pub before_ns: u64,
 }
 
 /// A box whose payload runs.
@@ -108,6 +113,8 @@ struct Underway<'a> {
     middle_reaped: bool,
     /// Whether M was told to go on: from then on it makes processes.
     told: bool,
+    /// Whether a process has said what it failed at: what follows from that is no cause.
+    cause_known: bool,
     userns: Option<u64>,
     init: Option<Process>,
     payload: Option<Process>,
@@ -133,6 +140,7 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
         middle,
         middle_reaped: false,
         told: false,
+        cause_known: false,
         userns,
         init: None,
         payload: None,
@@ -146,6 +154,7 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
     match underway.follow() {
         Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
         Err(stopped) => {
+            let stopped = underway.first_cause(stopped);
             underway.tear_down();
             Err(stopped)
         }
@@ -156,9 +165,9 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
 fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
     let failed = |e: Errno| Stopped::Failed(clone_help(e));
     let before = signal::set_mask(u64::MAX).map_err(failed)?;
-    let made = clone::copy(AT_BIRTH, &compiled.plan, child::middle);
+    let made = own_step(Step::CloneMiddle, 0, || Ok(clone::copy(AT_BIRTH, &compiled.plan, child::middle)?));
     signal::set_mask(before).map_err(failed)?;
-    let made = made.map_err(failed)?;
+    let made = made.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
     Ok(Process { pid: made.pid, pidfd: made.pidfd })
 }
 
@@ -204,6 +213,7 @@ impl Underway<'_> {
                 }
                 Frame::Listener => self.listener = passed,
                 Frame::Failed { step, index, errno } => {
+                    self.cause_known = true;
                     return Err(Stopped::Failed(self.describe(step, index, errno)));
                 }
                 Frame::Ready(ready) => self.facts.ready = Some(ready),
@@ -213,8 +223,13 @@ impl Underway<'_> {
         self.second_look()?;
         self.judge()?;
         let baseline = match &self.compiled.leaf {
-            Some(leaf) => leaf.baseline().map_err(|e| unreadable("the cgroup's counters", &e))?,
-            None => Counters::default(),
+            Some(leaf) => own_step(Step::Attest, 0, || leaf.baseline())
+                .map_err(|e| unreadable("the cgroup's counters", &e))?,
+            None => {
+                let payload = self.payload.as_ref().map_or(0, |p| p.pid);
+                self.facts.before_ns = time::process_cpu_ns(payload).unwrap_or(0);
+                Counters::default()
+            }
         };
         let started_ns = time::monotonic_ns();
         self.tell(Step::Acknowledge)?;
@@ -228,10 +243,10 @@ impl Underway<'_> {
 
     /// One byte: M waits for the maps, I for the acknowledgement.
     fn tell(&self, step: Step) -> Result<(), Stopped> {
-        match fd::write(self.compiled.control.as_raw_fd(), &[1]) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(Stopped::Failed(describe(step, "", e as i32))),
-        }
+        let index = usize::from(step == Step::WriteMaps) * MAPS_WRITTEN;
+        own_step(step, index, || Ok(fd::write(self.compiled.control.as_raw_fd(), &[1])?))
+            .map(drop)
+            .map_err(|e| Stopped::Failed(describe(step, "one byte", e.raw_os_error().unwrap_or(0))))
     }
 
     fn write_maps(&mut self) -> Result<(), Stopped> {
@@ -245,9 +260,9 @@ impl Underway<'_> {
             (host.uid, host.gid)
         };
         self.facts.host_ids = (uid, gid);
-        let write = |file: &str, content: String| {
+        let write = |index: usize, file: &str, content: String| {
             let path = format!("/proc/{pid}/{file}");
-            fs::write(&path, &content).map_err(|e| {
+            own_step(Step::WriteMaps, index, || fs::write(&path, &content)).map_err(|e| {
                 let help = if plan.as_root {
                     "the host ids of boxes, from 1879048192 on, must exist in the user namespace that stockade runs in: run it as an ordinary user there, or map that range"
                 } else {
@@ -258,10 +273,10 @@ impl Underway<'_> {
             })
         };
         if !plan.as_root {
-            write("setgroups", "deny".to_owned())?;
+            write(0, "setgroups", "deny".to_owned())?;
         }
-        write("uid_map", format!("{} {uid} 1", plan.uid))?;
-        write("gid_map", format!("{} {gid} 1", plan.gid))?;
+        write(1, "uid_map", format!("{} {uid} 1", plan.uid))?;
+        write(2, "gid_map", format!("{} {gid} 1", plan.gid))?;
         // The mounts are the very ones that M has inherited.
         for bind in self.compiled.binds.drain(..) {
             bind.show_as_own((uid, gid)).map_err(|e| Stopped::Failed(e.to_string()))?;
@@ -308,6 +323,30 @@ impl Underway<'_> {
         }
     }
 
+    /// What the supervisor stumbled over may be no more than the end of a process that had said before
+    /// what it failed at.
+    fn first_cause(&mut self, stopped: Stopped) -> Stopped {
+        if self.cause_known || matches!(stopped, Stopped::Cancelled) {
+            return stopped;
+        }
+        while let Some(frame) = self.next_report(0) {
+            if let Frame::Failed { step, index, errno } = frame {
+                return Stopped::Failed(self.describe(step, index, errno));
+            }
+            self.take_note(frame);
+        }
+        stopped
+    }
+
+    /// A process that has to be killed when the launch is given up.
+    fn take_note(&mut self, frame: Frame) {
+        match frame {
+            Frame::InitPid(pid) => self.init = Process::open(pid).ok(),
+            Frame::PayloadPid(pid) => self.payload = Process::open(pid).ok(),
+            _ => {}
+        }
+    }
+
     /// A process has ended, and nobody has said why.
     fn silent_death(&mut self) -> String {
         let ended = |process: &Process| process::wait(process.pidfd.as_fd(), false).ok().map(|(e, _)| e);
@@ -350,8 +389,9 @@ impl Underway<'_> {
             cgroup: &self.compiled.cgroup_lines,
             inner: stripped.inner_errno == 0,
         };
-        self.facts.place = posture::look_at_place(init.pid, payload.pid, &expected, &mut self.differences)
-            .map_err(|e| unreadable("the box's /proc", &e))?;
+        let differences = &mut self.differences;
+        let look = || posture::look_at_place(init.pid, payload.pid, &expected, differences);
+        self.facts.place = own_step(Step::Attest, 1, look).map_err(|e| unreadable("the box's /proc", &e))?;
         Ok(())
     }
 
@@ -379,16 +419,15 @@ impl Underway<'_> {
             rlimits: &rlimits,
             pipes: compiled.pipes,
         };
-        self.facts.selves = posture::look_at_self(init.pid, payload.pid, &expected, &mut self.differences)
-            .map_err(|e| unreadable("the box's /proc", &e))?;
+        let differences = &mut self.differences;
+        let look = || posture::look_at_self(init.pid, payload.pid, &expected, differences);
+        self.facts.selves = own_step(Step::Attest, 2, look).map_err(|e| unreadable("the box's /proc", &e))?;
         let inside = |path: &str| fs::File::open(format!("/proc/{}/root{path}", payload.pid));
-        self.tmpfs = compile::tmpfs_paths(&compiled.policy)
-            .into_iter()
-            .map(inside)
-            .collect::<io::Result<_>>()
+        let open = || compile::tmpfs_paths(&compiled.policy).into_iter().map(inside).collect();
+        self.tmpfs = own_step(Step::Attest, 3, open)
             .map_err(|e| unreadable("the box's file systems in memory", &e))?;
         if compiled.want_digest {
-            let copy = inside(&compiled.policy.payload.path);
+            let copy = own_step(Step::Attest, 4, || inside(&compiled.policy.payload.path));
             self.payload_copy = Some(copy.map_err(|e| unreadable("the payload's copy", &e))?);
         }
         if compiled.plan.landlock.is_some()
@@ -419,7 +458,9 @@ impl Underway<'_> {
             return Ok(());
         }
         let list = refusing.join("; ");
-        Err(Stopped::Failed(format!("attest: the kernel does not show what the plan expects: {list}")))
+        let words = format!("attest: the kernel does not show what the plan expects: {list}");
+        let help = super::verify::attest_help(&self.facts);
+        Err(Stopped::Failed(words + &help.map(|h| format!("\n  help: {h}")).unwrap_or_default()))
     }
 
     /// A failed step in words: what its index was about is known here.
@@ -462,10 +503,8 @@ impl Underway<'_> {
         // Between the maps and its second clone M does nothing that can block: letting it come to its
         // reports leaves nobody unknown.
         while self.told && self.payload.is_none() && !self.payload_gone {
-            match self.next_report() {
-                Some(Frame::InitPid(pid)) => self.init = Process::open(pid).ok(),
-                Some(Frame::PayloadPid(pid)) => self.payload = Process::open(pid).ok(),
-                Some(_) => {}
+            match self.next_report(LAST_WORDS_MS) {
+                Some(frame) => self.take_note(frame),
                 None => break,
             }
         }
@@ -486,13 +525,13 @@ impl Underway<'_> {
         }
     }
 
-    /// What M still has to say; `None` once it has ended, or says nothing for long.
-    fn next_report(&self) -> Option<Frame> {
+    /// What is still to be said; `None` once M has ended, or for so long nothing was said.
+    fn next_report(&self, within_ms: u16) -> Option<Frame> {
         let control = self.compiled.control.as_fd();
         let read = PollFlags::POLLIN;
         let mut fds = [PollFd::new(control, read), PollFd::new(self.middle.pidfd.as_fd(), read)];
         loop {
-            match nix::poll::poll(&mut fds, PollTimeout::from(LAST_WORDS_MS)) {
+            match nix::poll::poll(&mut fds, PollTimeout::from(within_ms)) {
                 Err(Errno::EINTR) => {}
                 Ok(n) if n > 0 && fds[0].any() == Some(true) => break,
                 _ => return None,

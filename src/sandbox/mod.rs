@@ -4,31 +4,36 @@
 //! children follow it, the supervisor compares what the kernel says with what
 //! the plan expects, and what happened becomes evidence.
 
-pub mod capabilities;
+mod capabilities;
+#[doc(hidden)] // it knows more than a launch asks of it
 pub mod cgroup;
 mod child;
 mod clock;
 mod compile;
 mod descriptors;
-mod frame;
-pub mod host;
+pub(crate) mod frame;
+mod host;
 pub mod images;
 mod inherited;
-pub mod landlock;
+#[cfg(feature = "fault-injection")]
+mod inject;
+mod landlock;
 mod launch;
 mod meter;
-pub mod namespaces;
+mod namespaces;
 pub mod order;
 mod plan;
-mod posture;
-pub mod rlimits;
+pub(crate) mod posture;
+mod rlimits;
 mod root;
 mod run;
 pub mod seccomp;
 mod strays;
-pub mod streams;
+pub(crate) mod streams;
 mod supervise;
+mod urgency;
 mod verify;
+mod watch;
 
 pub use images::{RootChoice, StoreChoice};
 pub use root::Bind;

@@ -102,7 +102,6 @@ steps! {
     MakePlace Middle "make-place" "create {}" "mount points inside the box's own tmpfs",
     PayloadCreate Middle "payload-create" "open(payload, O_CREAT|O_EXCL)" "a private copy: nothing changes under the run",
     PayloadCopy Middle "payload-copy" "sendfile(payload)" "outside the leaf: not billed to the payload",
-    PayloadShort Middle "payload-short" "sendfile(payload): end of file" "the file shrank while it was being copied",
     DeviceOpen Middle "device" "open_tree({}, CLONE)" "device nodes cannot be made in a user namespace",
     DeviceCheck Middle "device-check" "fstat {}" "the host's node must be the device it is named for",
     DeviceFlags Middle "device-flags" "mount_setattr({}, NOSUID|NOEXEC)" "without nodev, which would make it useless",
@@ -177,6 +176,23 @@ steps! {
     // The supervisor again.
     Attest Supervisor "attest" "read {}" "a report claims only what was read from the kernel",
     Acknowledge Supervisor "acknowledge" "write(control)" "the clock starts",
+}
+
+/// One call of the supervisor's. In a test build it can be made to fail, like those of the children.
+///
+/// # Errors
+/// What the call answers.
+#[cfg_attr(not(feature = "fault-injection"), allow(unused_variables))]
+pub fn own_step<T>(
+    step: Step,
+    index: usize,
+    make: impl FnOnce() -> std::io::Result<T>,
+) -> std::io::Result<T> {
+    #[cfg(feature = "fault-injection")]
+    if let Some(errno) = super::inject::own(step, index) {
+        return Err(errno.into());
+    }
+    make()
 }
 
 impl Step {

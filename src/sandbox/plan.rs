@@ -206,7 +206,7 @@ pub struct Rlimit {
     pub instead: Option<u64>,
 }
 
-/// Which layer a test build leaves out, and which step it makes fail.
+/// Which step a test build makes fail.
 #[cfg(feature = "fault-injection")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inject {
@@ -296,7 +296,7 @@ pub struct Plan {
     pub root_fd: AtomicI32,
     /// The host's `/proc`, as M has opened it. Likewise shared.
     pub host_proc: AtomicI32,
-    /// Test builds only: the step that fails.
+    /// Test builds only: the steps that fail.
     #[cfg(feature = "fault-injection")]
-    pub inject: Option<Inject>,
+    pub inject: Vec<Inject>,
 }

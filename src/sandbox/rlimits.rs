@@ -25,15 +25,18 @@ const SIGPENDING: u64 = 256;
 
 const NANOSECOND: u64 = 1_000_000_000;
 
-/// The limits of a policy.
+/// The limits of a policy, for a box with a cgroup that counts its processes, or without one.
 #[must_use]
-pub fn prepare(policy: &Limits) -> Vec<Rlimit> {
+pub fn prepare(policy: &Limits, counted: bool) -> Vec<Rlimit> {
     let set = |resource: u32, value: u64| Rlimit { resource, value, without_inner: 0, instead: None };
     let cpu = policy.cpu_ns.div_ceil(NANOSECOND).saturating_add(CPU_BACKSTOP_SECONDS);
     let stack = match policy.stack {
         Stack::Memory => policy.memory,
         Stack::Bytes(bytes) => bytes,
     };
+    // A cgroup counts the forks that it refuses, this limit does not, and it is asked first: it must
+    // not refuse what the cgroup would, not even while each process has a fork under way.
+    let processes = u64::from(policy.processes) * if counted { 2 } else { 1 };
     vec![
         Rlimit { instead: Some(0), ..set(libc::RLIMIT_CORE, CORE_NEVER) },
         set(libc::RLIMIT_CPU, cpu),
@@ -41,7 +44,7 @@ pub fn prepare(policy: &Limits) -> Vec<Rlimit> {
         set(libc::RLIMIT_NOFILE, u64::from(policy.open_files)),
         set(libc::RLIMIT_STACK, stack),
         // Processes are counted for each user namespace; pid 1 is in the outer one.
-        Rlimit { without_inner: 1, ..set(libc::RLIMIT_NPROC, u64::from(policy.processes)) },
+        Rlimit { without_inner: 1, ..set(libc::RLIMIT_NPROC, processes) },
         set(libc::RLIMIT_MEMLOCK, 0),
         set(libc::RLIMIT_MSGQUEUE, 0),
         set(libc::RLIMIT_SIGPENDING, SIGPENDING),

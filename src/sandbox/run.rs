@@ -20,16 +20,17 @@ use super::root::Bind;
 use super::streams::{Input, Output};
 use super::supervise::{Cancel, Supervisor};
 use super::verify;
+use super::watch::{self, Watch};
 use crate::Layer;
-use crate::error::{Error, Kind, Result, io_text, no_matter};
+use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
 use crate::image::digest::{Digest, Hasher};
 use crate::policy::model::{OnViolation, Policy, Verify};
-use crate::report::evidence::{Evidence, Kill, Rule};
+use crate::report::evidence::{Evidence, Rule};
 use crate::report::model::{
     self, CleanupReport, DecidedBy, HostReport, ImageReport, LimitsReport, PayloadReport, PolicyReport,
     Report, SCHEMA, UsageReport, ViolationReport,
 };
-use crate::sys::time;
+use crate::sys::{signal, time};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Outcome {
 pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
     let begin = time::monotonic_ns();
     let id = run_id();
+    refuse_forgotten_children()?;
     let mut compiled = compile::compile(request)?;
     let outcome = match launch::launch(&mut compiled, cancel.fd()) {
         Ok(launched) => {
@@ -59,6 +61,19 @@ pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Res
         Err(stopped) => not_launched(id, begin, compiled, stopped, cancel),
     };
     Ok(outcome)
+}
+
+/// Without their status, nothing could be said of how the payload ended.
+fn refuse_forgotten_children() -> Result<()> {
+    match signal::forgets_children() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::new(
+            Kind::Host,
+            "SIGCHLD is ignored in this process: the kernel would not tell how the program ends",
+        )
+        .help("set SIGCHLD to its default, without SA_NOCLDWAIT, before running a box")),
+        Err(e) => Err(Error::new(Kind::Host, format!("rt_sigaction(SIGCHLD): {}", errno_text(e as i32)))),
+    }
 }
 
 /// The box was never started: the report says why.
@@ -75,7 +90,7 @@ fn not_launched(
         Stopped::Failed(words) => evidence.setup_failed = Some(words),
         Stopped::Cancelled => {
             evidence.cancelled_by = cancel.signal();
-            evidence.kill = Some(Kill { rule: Rule::Cancelled, at_ns: 0 });
+            evidence.cancelled_at_ns = Some(0);
         }
     }
     let left = remove(compiled.leaf.take());
@@ -105,15 +120,14 @@ fn supervised(
     launched.facts.place = facts.place.clone();
     let meter = match compiled.leaf.take() {
         Some(leaf) => Meter::Cgroup { leaf, baseline: launched.baseline },
-        None => Meter::Watch {
+        None => Meter::Watch(Watch::new(watch::Start {
             pidns: facts.place.namespaces[2],
             roots: [launched.init.pid, launched.payload.pid],
             tmpfs: launched.tmpfs.iter().filter_map(|f| f.try_clone().ok()).collect(),
-            before_ns: time::process_cpu_ns(launched.payload.pid).unwrap_or(0),
-            memory_peak: 0,
-            processes_peak: 0,
-            cpu_ns: 0,
-        },
+            before_ns: facts.before_ns,
+            before: facts.ready.map(|r| r.usage).unwrap_or_default(),
+            limit: compiled.policy.limits.memory,
+        })),
     };
     let supervisor = Supervisor::new(
         launched,
@@ -127,7 +141,7 @@ fn supervised(
     let removing = time::monotonic_ns();
     let left = match meter {
         Meter::Cgroup { leaf, .. } => remove(Some(leaf)),
-        Meter::Watch { .. } => Vec::new(),
+        Meter::Watch(_) => Vec::new(),
     };
     let teardown_ns = teardown + time::monotonic_ns().saturating_sub(removing);
     let sha256 = match digest.map(JoinHandle::join) {
@@ -237,7 +251,7 @@ fn report(
         violations: evidence.violations.iter().map(|v| ViolationReport::new(v, action)).collect(),
         layers: if times.ran { verify::layers(compiled, facts) } else { verify::unknown_layers() },
         degraded,
-        notes: compiled.notes.clone(),
+        notes: compiled.notes.iter().cloned().chain(streams.stdin.note()).collect(),
         policy: Some(PolicyReport {
             name: compiled.policy.name.clone(),
             digest: compiled.policy.digest.clone(),
@@ -484,9 +498,10 @@ impl Builder {
             .name("stockade".to_owned())
             .spawn(move || run(self.request, &for_thread, || no_matter(tell.send(()), "nobody waits")))
             .map_err(host)?;
-        if told.recv().is_ok() || !thread.is_finished() {
+        if told.recv().is_ok() {
             return Ok(Running { thread, cancel });
         }
+        // Its end of the channel is gone without a word: it is at its end, or almost.
         match join(thread) {
             Err(error) => Err(error),
             Ok(outcome) => Ok(Running { thread: std::thread::spawn(move || Ok(outcome)), cancel }),

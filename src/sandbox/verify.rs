@@ -25,7 +25,7 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
     let mut notes = Vec::new();
     if let Some(stripped) = facts.stripped {
         if stripped.trial_errno == 0 {
-            differ(Layer::UserNs, "a further user namespace could be made in the box".to_owned());
+            differ(Layer::UserNs, further_user_namespace(facts));
         }
         if stripped.inner_errno != 0 {
             let why = errno_text(stripped.inner_errno);
@@ -75,6 +75,29 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
         }
     }
     compiled.notes.extend(notes);
+}
+
+/// What the trial showed, and why it could: the limit is a file of the host's `/proc`.
+fn further_user_namespace(facts: &Facts) -> String {
+    let what = "a further user namespace could be made in the box";
+    match facts.built.map_or(0, |b| b.userns_limit_errno) {
+        0 => what.to_owned(),
+        errno => format!(
+            "{what}, because /proc/sys/user/max_user_namespaces cannot be written ({})",
+            errno_text(errno)
+        ),
+    }
+}
+
+/// What to do about a posture that differs, where that is known.
+#[must_use]
+pub fn attest_help(facts: &Facts) -> Option<&'static str> {
+    let limited = facts.built.is_none_or(|b| b.userns_limit_errno == 0);
+    let made = facts.stripped.is_some_and(|s| s.trial_errno == 0);
+    (made && !limited).then_some(
+        "have /proc/sys mounted writable in this container; --degrade user_ns leaves it to the filter to refuse \
+         user namespaces",
+    )
 }
 
 fn keyring_calls_refused(compiled: &Compiled) -> bool {

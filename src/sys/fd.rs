@@ -140,6 +140,55 @@ pub fn write(fd: RawFd, buf: &[u8]) -> Result<usize> {
     unsafe { raw!(write, fd, buf.as_ptr(), buf.len()) }
 }
 
+/// The current position of a file, to the calls that take one.
+const HERE: i64 = -1;
+
+/// Reads what there is without waiting, whatever the open file's own flags are.
+///
+/// # Errors
+/// `EAGAIN`: nothing yet. `EOPNOTSUPP`: it cannot be asked so.
+///
+/// # References
+/// `preadv2(2)`, `RWF_NOWAIT`
+pub fn read_now(fd: RawFd, buf: &mut [u8]) -> Result<usize> {
+    let iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: one live iovec over a live, writable buffer.
+    unsafe { raw!(preadv2, fd, &raw const iov, 1, HERE, 0, libc::RWF_NOWAIT) }
+}
+
+/// Writes what fits without waiting, whatever the open file's own flags are.
+///
+/// # Errors
+/// `EAGAIN`: nothing fits. `EOPNOTSUPP`: it cannot be asked so.
+///
+/// # References
+/// `pwritev2(2)`, `RWF_NOWAIT`
+pub fn write_now(fd: RawFd, buf: &[u8]) -> Result<usize> {
+    let iov = libc::iovec { iov_base: buf.as_ptr().cast_mut().cast(), iov_len: buf.len() };
+    // SAFETY: one live iovec over a live buffer, which the kernel only reads.
+    unsafe { raw!(pwritev2, fd, &raw const iov, 1, HERE, 0, libc::RWF_NOWAIT) }
+}
+
+/// Receives from a socket without waiting.
+///
+/// # References
+/// `recvfrom(2)`, `MSG_DONTWAIT`
+pub fn receive_now(socket: RawFd, buf: &mut [u8]) -> Result<usize> {
+    let null = std::ptr::null::<u8>();
+    // SAFETY: the pointer and length are those of a live, writable buffer; the sender is not asked for.
+    unsafe { raw!(recvfrom, socket, buf.as_mut_ptr(), buf.len(), libc::MSG_DONTWAIT, null, null) }
+}
+
+/// Sends over a connected socket without waiting, and without a signal.
+///
+/// # References
+/// `sendto(2)`, `MSG_DONTWAIT`
+pub fn send_now(socket: RawFd, buf: &[u8]) -> Result<usize> {
+    let (null, flags) = (std::ptr::null::<u8>(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    // SAFETY: the pointer and length are those of a live buffer; there is no address.
+    unsafe { raw!(sendto, socket, buf.as_ptr(), buf.len(), flags, null, 0) }
+}
+
 /// Copies up to `count` bytes from a file at `*offset` into another, in the kernel.
 ///
 /// # References

@@ -17,6 +17,7 @@ pub mod landlock;
 pub mod limits;
 pub mod mount;
 pub mod process;
+pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod time;

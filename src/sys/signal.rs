@@ -11,6 +11,9 @@ struct KernelSigaction {
     mask: u64,
 }
 
+/// `SA_NOCLDWAIT` (asm-generic/signal-defs.h).
+const NO_CHILD_WAIT: u64 = 2;
+
 /// Bytes of the kernel's signal set.
 const SIGSET_BYTES: usize = 8;
 
@@ -36,6 +39,19 @@ pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<()> {
     let null = std::ptr::null::<u8>();
     // SAFETY: action is live and in the kernel's own layout; no handler function is installed.
     unsafe { raw!(rt_sigaction, signal, &raw const action, null, SIGSET_BYTES) }.map(drop)
+}
+
+/// Whether the kernel forgets how children of this process end: SIGCHLD is
+/// ignored, or `SA_NOCLDWAIT` is set for it.
+///
+/// # References
+/// `rt_sigaction(2)`, `wait(2)` "NOTES"
+pub fn forgets_children() -> Result<bool> {
+    let mut action = KernelSigaction { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    let null = std::ptr::null::<u8>();
+    // SAFETY: action is live, writable and in the kernel's own layout; nothing is installed.
+    unsafe { raw!(rt_sigaction, libc::SIGCHLD, null, &raw mut action, SIGSET_BYTES) }?;
+    Ok(action.handler == libc::SIG_IGN || action.flags & NO_CHILD_WAIT != 0)
 }
 
 /// Blocks or unblocks signals of the calling thread: exactly the bits of `mask`

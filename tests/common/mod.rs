@@ -1,5 +1,12 @@
 //! What the tests share: compiled payloads, callers, runs and their reports.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,6 +18,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use serde_json::Value;
+
+mod host;
+pub use host::{patience, pause, sample, slow, stretched};
 
 /// Says why a test did not run; an error where everything must run.
 pub fn skip(reason: &str) {
@@ -26,10 +36,21 @@ pub fn is_root() -> bool {
 /// An id that owns nothing.
 pub const SOMEBODY: u32 = 42_424;
 
-/// A directory that every caller can enter, gone at the end of the test program's directory's life.
+/// Holds [`work`]'s directory.
+static WORK: OnceLock<tempfile::TempDir> = OnceLock::new();
+
+/// What a static holds is never dropped.
+extern "C" fn remove_work() {
+    if let Some(dir) = WORK.get() {
+        drop(fs::remove_dir_all(dir.path()));
+    }
+}
+
+/// A directory that every caller can enter, gone when the test program ends.
 pub fn work() -> &'static Path {
-    static WORK: OnceLock<tempfile::TempDir> = OnceLock::new();
     WORK.get_or_init(|| {
+        // SAFETY: the function needs nothing that is gone by then, and does not unwind.
+        assert_eq!(unsafe { libc::atexit(remove_work) }, 0);
         let dir = tempfile::Builder::new().prefix("stockade-test-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         dir
@@ -90,16 +111,11 @@ pub fn payload_of(name: &str, text: &str, flags: &[&str]) -> PathBuf {
 pub enum Caller {
     /// Root, with cgroups.
     Root,
-    /// An ordinary user, without.
+    /// An ordinary user, on most hosts without.
     User,
 }
 
 impl Caller {
-    /// Everybody that this test program can be.
-    pub fn all() -> Vec<Caller> {
-        if is_root() { vec![Caller::Root, Caller::User] } else { vec![Caller::User] }
-    }
-
     /// A directory of their own that only they can write.
     pub fn home(self) -> PathBuf {
         let home = work().join(if self == Caller::Root { "root" } else { "user" });
@@ -133,6 +149,8 @@ impl Caller {
 /// What a run came to.
 #[derive(Debug)]
 pub struct Ran {
+    /// Process id that stockade had.
+    pub pid: u32,
     /// Exit status of stockade.
     pub status: i32,
     /// Standard output, as the caller got it.
@@ -175,6 +193,7 @@ pub struct Run {
     stdin: Vec<u8>,
     degrade: bool,
     env: Vec<(String, String)>,
+    through: Option<String>,
 }
 
 /// A run of `program` by `caller`.
@@ -185,15 +204,20 @@ pub fn run(caller: Caller, program: impl Into<PathBuf>) -> Run {
         program: program.into(),
         args: Vec::new(),
         stdin: Vec::new(),
-        degrade: caller == Caller::User,
+        degrade: !caller.has_cgroup(),
         env: Vec::new(),
+        through: None,
     }
 }
 
 impl Run {
-    /// Options of `stockade run`.
+    /// Options of `stockade run`. Limits in time are stretched where the host is slow.
     pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
-        self.options.extend(options.into_iter().map(str::to_owned));
+        for option in options {
+            let is_time =
+                self.options.last().is_some_and(|o| ["--wall-time", "--cpu-time"].contains(&o.as_str()));
+            self.options.push(if is_time { stretched(option) } else { option.to_owned() });
+        }
         self
     }
 
@@ -221,6 +245,12 @@ impl Run {
         self
     }
 
+    /// Started by a shell script of whoever runs the tests: `"$@"` is the command.
+    pub fn through(mut self, script: &str) -> Self {
+        self.through = Some(script.to_owned());
+        self
+    }
+
     /// The command, its report going to the path answered.
     pub fn command(&self) -> (Command, PathBuf) {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -231,9 +261,21 @@ impl Run {
         if self.degrade {
             command.args(["--degrade", "cgroup"]);
         }
+        if slow() > 1 {
+            // The policy's own may be too little here.
+            let limits = [("--cpu-time", "10s"), ("--wall-time", "30s")];
+            for (option, usual) in
+                limits.into_iter().filter(|(o, _)| !self.options.iter().any(|own| own == o))
+            {
+                command.args([option, &stretched(usual)]);
+            }
+        }
         command.args(&self.options).arg("--").arg(&self.program).args(&self.args);
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
-        (command, report)
+        match &self.through {
+            Some(script) => (by_shell(script, &command), report),
+            None => (command, report),
+        }
     }
 
     /// Runs it to its end.
@@ -241,6 +283,7 @@ impl Run {
         let (mut command, report) = self.command();
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
         let mut stdin = child.stdin.take().unwrap();
         let bytes = self.stdin;
         let feeder = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
@@ -249,12 +292,24 @@ impl Run {
         let text = fs::read(&report).unwrap_or_default();
         drop(fs::remove_file(&report));
         Ran {
+            pid,
             status: out.status.code().unwrap_or_else(|| -out.status.signal().unwrap_or(0)),
             stdout: out.stdout,
             stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
             report: serde_json::from_slice(&text).unwrap_or(Value::Null),
         }
     }
+}
+
+/// A command as the `"$@"` of a shell script.
+fn by_shell(script: &str, command: &Command) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    shell
 }
 
 /// The same program without a box.
@@ -276,6 +331,12 @@ pub fn bare(program: &Path, args: &[&str], stdin: &[u8]) -> (i32, Vec<u8>) {
     (status, out.stdout)
 }
 
+/// Cgroup directories that a stockade with this process id has left.
+pub fn leaves_of(pid: u32) -> Vec<String> {
+    let name = format!("/stockade-{pid}-");
+    leftovers().into_iter().filter(|path| path.contains(&name)).collect()
+}
+
 /// Cgroup directories and processes of boxes that are left on this host, whoever made them.
 pub fn leftovers() -> Vec<String> {
     let mut left = Vec::new();
@@ -295,6 +356,27 @@ fn collect_leaves(dir: &Path, depth: usize, left: &mut Vec<String>) {
             left.push(entry.path().display().to_string());
         } else {
             collect_leaves(&entry.path(), depth + 1, left);
+        }
+    }
+}
+
+/// A busy process for each CPU, for as long as this lives.
+pub struct Load(Vec<std::process::Child>);
+
+impl Load {
+    /// Takes every CPU.
+    pub fn on_all_cpus() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let busy = |_| Command::new("/bin/sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        Self((0..cpus).map(busy).collect())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
     }
 }

@@ -1,22 +1,8 @@
-use jsonc_parser::ast::Value as Ast;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
-
-/// What the text says, by our reading, as serde_json would say it.
-fn as_serde(value: &Ast<'_>) -> Json {
-    match value {
-        Ast::NullKeyword(_) => Json::Null,
-        Ast::BooleanLit(b) => Json::Bool(b.value),
-        Ast::StringLit(s) => Json::String(s.value.clone().into_owned()),
-        Ast::NumberLit(n) => serde_json::from_str(n.value).unwrap(),
-        Ast::Array(a) => Json::Array(a.elements.iter().map(as_serde).collect()),
-        Ast::Object(o) => Json::Object(
-            o.properties.iter().map(|p| (p.name.as_str().to_owned(), as_serde(&p.value))).collect(),
-        ),
-    }
-}
+use crate::fuzzing::as_serde;
 
 /// Both accept and read the same, or both refuse.
 fn agree(text: &str) -> Result<(), TestCaseError> {

@@ -1,6 +1,7 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{LeafError, PREFIX};
-use crate::sandbox::order::Step;
+use crate::sandbox::order::{Step, own_step};
 
 /// How long an empty leaf may refuse to go: the kernel lets the last task's
 /// traces linger for moments.
@@ -108,7 +109,11 @@ pub fn place_below(mount: &Mount, path: &str) -> Option<PathBuf> {
     if below.split('/').any(|part| part == "..") {
         return None;
     }
-    Some(mount.at.join(below.trim_start_matches('/')))
+    match below.trim_start_matches('/') {
+        // Joining nothing would add a slash, which shows in messages.
+        "" => Some(mount.at.clone()),
+        below => Some(mount.at.join(below)),
+    }
 }
 
 /// Start time of a process in clock ticks since boot; with its pid it names it for good.
@@ -126,12 +131,24 @@ pub fn own_start_time() -> u64 {
     *START.get_or_init(|| start_time(std::process::id()).unwrap_or(0))
 }
 
-/// Whether the supervisor that made a leaf of this name is gone.
+/// Ends the name of the directory that a supervisor itself has moved to; a leaf's has a number.
+pub const SUPERVISOR: &str = "supervisor";
+
+/// Name of a directory that this process makes: it tells whose it is.
+#[must_use]
+pub fn name_of_own(end: &str) -> String {
+    format!("{PREFIX}{}-{}-{end}", std::process::id(), own_start_time())
+}
+
+/// Whether the supervisor that made a directory of this name is gone.
 fn orphaned(name: &str) -> Option<bool> {
     let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
     let pid: u32 = parts.next()?.parse().ok()?;
     let start: u64 = parts.next()?.parse().ok()?;
-    parts.next()?.parse::<u32>().ok()?;
+    let end = parts.next()?;
+    if end != SUPERVISOR {
+        end.parse::<u32>().ok()?;
+    }
     Some(start_time(pid) != Some(start))
 }
 
@@ -150,14 +167,16 @@ pub fn sweep(place: &Path) -> usize {
 pub struct Made {
     path: PathBuf,
     removed: bool,
+    limits: Cell<usize>,
 }
 
 impl Made {
-    /// Makes it. It must be new: a name that exists would mean a budget shared with somebody.
-    pub fn new(place: &Path, name: &str) -> Result<Self, LeafError> {
+    /// Makes it, the box's directory of this number. It must be new: a name that exists would mean a
+    /// budget shared with somebody.
+    pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
-        match fs::create_dir(&path) {
-            Ok(()) => Ok(Self { path, removed: false }),
+        match own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
+            Ok(()) => Ok(Self { path, removed: false, limits: Cell::new(0) }),
             Err(error) => {
                 Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
             }
@@ -198,9 +217,13 @@ impl Made {
         let what = format!("{value} to {}", path.display());
         let failed =
             |error| LeafError { step: Step::SetLimit, path: path.clone(), what: what.clone(), error };
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
-        file.write_all(value.as_bytes()).map_err(failed)?;
-        let seen = read_at_start(&file).map_err(failed)?;
+        let write = || {
+            let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+            file.write_all(value.as_bytes())?;
+            read_at_start(&file)
+        };
+        let number = self.limits.replace(self.limits.get() + 1);
+        let seen = own_step(Step::SetLimit, number, write).map_err(failed)?;
         if same(seen.trim()) {
             return Ok(());
         }
@@ -285,6 +308,7 @@ mod tests {
         assert_eq!(own[2], (vec![], "/docker/x/y:z".to_owned()));
         assert_eq!(place_below(&mounts[0], "/a/b").unwrap(), Path::new("/sys/fs/cgroup/memory/a/b"));
         assert_eq!(place_below(&mounts[1], &own[2].1).unwrap(), Path::new("/sys/fs/cgroup/a b/y:z"));
+        assert_eq!(place_below(&mounts[0], "/").unwrap().as_os_str(), "/sys/fs/cgroup/memory");
         assert_eq!(place_below(&mounts[1], "/elsewhere"), None);
         assert_eq!(place_below(&mounts[0], "/../x"), None);
     }
@@ -295,6 +319,9 @@ mod tests {
         assert!(start > 0);
         assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-0")), Some(false));
         assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-0", start + 1)), Some(true));
+        assert_eq!(orphaned(&name_of_own(SUPERVISOR)), Some(false));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-{SUPERVISOR}", start + 1)), Some(true));
+        assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-other", start + 1)), None);
         assert_eq!(orphaned("stockade-notours"), None);
         assert_eq!(orphaned("other-1-2-3"), None);
     }

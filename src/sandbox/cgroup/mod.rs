@@ -114,15 +114,14 @@ enum Kind {
 /// # Errors
 /// What is missing, and the command that would give it.
 pub fn find(explicit: Option<&Path>) -> Result<World, Unavailable> {
-    let own = dir::own_cgroups();
     let mounts = dir::cgroup_mounts();
     if let Some(path) = explicit {
-        return v2::explicit(path, &own, &mounts).map(|p| World(Kind::V2(p)));
+        return v2::explicit(path, &mounts).map(|p| World(Kind::V2(p)));
     }
-    match v1::find(&own, &mounts) {
+    match v1::find(&dir::own_cgroups(), &mounts) {
         Ok(Some(hierarchies)) => Ok(World(Kind::V1(hierarchies))),
         Err(unavailable) => Err(unavailable),
-        Ok(None) => v2::find(&own, &mounts).map(|p| World(Kind::V2(p))),
+        Ok(None) => v2::find(&mounts).map(|p| World(Kind::V2(p))),
     }
 }
 
@@ -154,7 +153,7 @@ impl World {
     /// The step that failed; nothing is left behind.
     pub fn make_leaf(&self, limits: LeafLimits) -> Result<Leaf, LeafError> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{}-{number}", std::process::id(), dir::own_start_time());
+        let name = dir::name_of_own(&number.to_string());
         match &self.0 {
             Kind::V1(h) => h.make_leaf(&name, limits).map(|l| Leaf(LeafKind::V1(l))),
             Kind::V2(p) => p.make_leaf(&name, limits).map(|l| Leaf(LeafKind::V2(l))),

@@ -73,7 +73,7 @@ impl Hierarchies {
 
     /// Makes a directory in each hierarchy and sets its limits.
     pub fn make_leaf(&self, name: &str, limits: LeafLimits) -> Result<Leaf, LeafError> {
-        let memory = Made::new(&self.places[MEMORY], name)?;
+        let memory = Made::new(&self.places[MEMORY], name, MEMORY)?;
         let bytes = limits.memory.to_string();
         let at_most = |seen: &str| {
             let page = 4096;
@@ -97,7 +97,7 @@ impl Hierarchies {
         if self.places[..which].contains(&self.places[which]) {
             return Ok(None);
         }
-        Made::new(&self.places[which], name).map(Some)
+        Made::new(&self.places[which], name, which).map(Some)
     }
 
     fn leaf_lines(&self, name: &str) -> Vec<String> {

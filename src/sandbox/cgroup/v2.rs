@@ -1,21 +1,23 @@
 //! The unified hierarchy.
 //!
-//! A leaf needs a parent that has the memory and pids controllers to give, that
-//! may be written, and that contains the caller: the kernel moves nothing out of
-//! what the caller does not hold. A parent with processes of its own cannot give
-//! controllers away, so a caller that sits alone in a delegated cgroup moves one
-//! level down.
+//! A leaf needs a parent that has the memory and pids controllers to give and
+//! that may be written; and whoever enters must be able to write the
+//! `cgroup.procs` of the nearest cgroup that holds both the leaf and the caller:
+//! nothing is moved out of what the caller does not hold. A parent with processes
+//! of its own cannot give controllers away, so a caller that sits alone in a
+//! delegated cgroup moves one level down, and back when its last box is gone.
 //!
 //! # References
 //! The kernel's `admin-guide/cgroup-v2.rst`, "Delegation", "No Internal Process
-//! Constraint"
+//! Constraint"; `cgroup_attach_permissions` in `kernel/cgroup/cgroup.c`
 
-use crate::error::no_matter;
+use crate::error::{io_text, no_matter};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::poll::PollFlags;
 use nix::unistd::{AccessFlags, access};
@@ -35,17 +37,26 @@ pub struct Parent {
     place: PathBuf,
     /// Its path as in `/proc/<pid>/cgroup`.
     path: String,
+    /// Held while leaves are made here: the way back up.
+    stepped: Option<Arc<SteppedDown>>,
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        let _nobody_looks = stepped_down();
+        drop(self.stepped.take());
+    }
 }
 
 fn help() -> String {
-    if Path::new("/run/systemd/system").exists() {
+    let own = if Path::new("/run/systemd/system").exists() {
         format!("start it in a cgroup of your own: {SYSTEMD}; or name one with --cgroup")
     } else {
         "have root make a cgroup for you (memory and pids in its cgroup.subtree_control, owned by you), \
-         start stockade inside a child of it and name it with --cgroup; --degrade cgroup runs without limits \
-         on the whole box"
+         start stockade inside a child of it and name it with --cgroup"
             .to_owned()
-    }
+    };
+    format!("{own}; --degrade cgroup runs without limits on the whole box")
 }
 
 fn unavailable(reason: String) -> Unavailable {
@@ -72,8 +83,25 @@ fn may_write(path: &Path) -> bool {
     access(path, AccessFlags::W_OK).is_ok()
 }
 
-/// Finds the nearest ancestor of the caller's own cgroup that can give controllers to a leaf.
-pub fn find(own: &Own, mounts: &[Mount]) -> Result<Parent, Unavailable> {
+/// Whether processes of a box may be moved within a cgroup: whether the owner and
+/// mode of its `cgroup.procs` alone allow writing. They are moved from inside the
+/// box's user namespace, where being root overrides nothing out here.
+fn may_move_within(place: &Path) -> bool {
+    let procs = place.join("cgroup.procs");
+    let Ok(meta) = fs::metadata(&procs) else { return false };
+    if !nix::unistd::geteuid().is_root() {
+        return may_write(&procs);
+    }
+    let bit = match (meta.uid(), meta.gid()) {
+        (0, _) => 0o200,
+        (_, 0) => 0o020,
+        _ => 0o002,
+    };
+    meta.mode() & bit != 0
+}
+
+/// The v2 hierarchy and the caller's own place in it.
+fn whereabouts<'a>(own: &Own, mounts: &'a [Mount]) -> Result<(&'a Mount, PathBuf), Unavailable> {
     let mount = v2_mount(mounts).ok_or_else(|| unavailable("no cgroup hierarchy is mounted".to_owned()))?;
     let path = own_path(own).ok_or_else(|| unavailable("this process is in no v2 cgroup".to_owned()))?;
     if mount.read_only {
@@ -82,78 +110,93 @@ pub fn find(own: &Own, mounts: &[Mount]) -> Result<Parent, Unavailable> {
     let own_place = dir::place_below(mount, path).ok_or_else(|| {
         unavailable(format!("the cgroup {path} does not show below {}", mount.at.display()))
     })?;
+    Ok((mount, own_place))
+}
+
+/// Finds the nearest ancestor of the caller's own cgroup that can give controllers to a leaf.
+pub fn find(mounts: &[Mount]) -> Result<Parent, Unavailable> {
+    let mut stepped = stepped_down();
+    let (mount, own_place) = whereabouts(&dir::own_cgroups(), mounts)?;
     let mut reasons = Vec::new();
-    let mut place = own_place.clone();
-    loop {
-        match usable(&place, place == own_place, mount) {
+    for place in own_place.ancestors().take_while(|place| place.starts_with(&mount.at)) {
+        match usable(place, &own_place, mount, &mut stepped) {
             Ok(parent) => return Ok(parent),
             Err(reason) => reasons.push(reason),
         }
-        if place == mount.at || !place.pop() {
-            break;
-        }
     }
     // The nearest one tells most.
-    Err(unavailable(reasons.swap_remove(0)))
+    Err(unavailable(reasons.into_iter().next().unwrap_or_default()))
 }
 
 /// The directory that the caller named.
-pub fn explicit(path: &Path, own: &Own, mounts: &[Mount]) -> Result<Parent, Unavailable> {
-    let mount = v2_mount(mounts).ok_or_else(|| Unavailable {
-        reason: "--cgroup names a v2 cgroup, and no v2 hierarchy is mounted here".to_owned(),
-        help: "leave it out: controllers on v1 need no delegation as root".to_owned(),
-    })?;
+pub fn explicit(path: &Path, mounts: &[Mount]) -> Result<Parent, Unavailable> {
+    if v2_mount(mounts).is_none() {
+        return Err(Unavailable {
+            reason: "--cgroup names a v2 cgroup, and no v2 hierarchy is mounted here".to_owned(),
+            help: "leave it out: controllers on v1 need no delegation as root".to_owned(),
+        });
+    }
+    let mut stepped = stepped_down();
+    let (mount, own_place) = whereabouts(&dir::own_cgroups(), mounts)?;
     let place = fs::canonicalize(path)
-        .map_err(|e| unavailable(format!("--cgroup {}: {}", path.display(), crate::error::io_text(&e))))?;
+        .map_err(|e| unavailable(format!("--cgroup {}: {}", path.display(), io_text(&e))))?;
     if !place.starts_with(&mount.at) {
         let reason = format!("--cgroup {} is not below {}", place.display(), mount.at.display());
         return Err(unavailable(reason));
     }
-    let own_place = own_path(own).and_then(|p| dir::place_below(mount, p)).unwrap_or_default();
-    if !own_place.starts_with(&place) {
+    let common = own_place.ancestors().find(|ancestor| place.starts_with(ancestor)).unwrap_or(&mount.at);
+    if !may_move_within(common) {
         return Err(Unavailable {
             reason: format!(
-                "--cgroup {} does not contain the cgroup that stockade runs in ({})",
+                "--cgroup {}: boxes cannot be moved there from {}, because {} is not yours",
                 place.display(),
-                own_place.display()
+                own_place.display(),
+                common.display()
             ),
             help: "start stockade in a child of that cgroup: the kernel lets nobody put a process into a \
                    cgroup from outside the part that is theirs"
                 .to_owned(),
         });
     }
-    usable(&place, own_place == place, mount).map_err(unavailable)
+    usable(&place, &own_place, mount, &mut stepped).map_err(unavailable)
 }
 
 /// Whether leaves can be made here; sees to it where it may.
-fn usable(place: &Path, is_own: bool, mount: &Mount) -> Result<Parent, String> {
+fn usable(
+    place: &Path,
+    own_place: &Path,
+    mount: &Mount,
+    stepped: &mut Weak<SteppedDown>,
+) -> Result<Parent, String> {
     let at = place.display();
     let available = words(&place.join("cgroup.controllers"));
     if !has_all(&available) {
         return Err(format!("the cgroup {at} does not have the memory and pids controllers"));
     }
-    if !may_write(place) || !may_write(&place.join("cgroup.procs")) {
+    if !may_write(place) || !may_move_within(place) {
         return Err(format!("the cgroup {at} is not yours to write"));
     }
+    let mut held = stepped.upgrade().filter(|held| held.place == place);
     let subtree = place.join("cgroup.subtree_control");
     if !has_all(&words(&subtree)) {
         if !may_write(&subtree) {
             return Err(format!("{} is not yours to write", subtree.display()));
         }
-        if is_own && !is_root_cgroup(place) {
-            step_down(place)?;
+        if place == own_place && !is_root_cgroup(place) {
+            let down = Arc::new(SteppedDown::new(place)?);
+            *stepped = Arc::downgrade(&down);
+            held = Some(down);
         }
-        let wanted =
-            if available.iter().any(|c| c == "cpu") { "+memory +pids +cpu" } else { "+memory +pids" };
-        fs::write(&subtree, wanted)
-            .or_else(|_| fs::write(&subtree, "+memory +pids"))
-            .map_err(|e| format!("cannot enable controllers in {at}: {}", crate::error::io_text(&e)))?;
+        fs::write(&subtree, "+memory +pids").map_err(|e| match e.raw_os_error() {
+            Some(libc::EBUSY) => others(place),
+            _ => format!("cannot enable controllers in {at}: {}", io_text(&e)),
+        })?;
     }
     let below = place.strip_prefix(&mount.at).unwrap_or(Path::new(""));
     let root = mount.root.trim_end_matches('/');
     let path =
         if below.as_os_str().is_empty() { root.to_owned() } else { format!("{root}/{}", below.display()) };
-    Ok(Parent { place: place.to_owned(), path })
+    Ok(Parent { place: place.to_owned(), path, stepped: held })
 }
 
 /// The real root has no `cgroup.type` and may have processes beside children.
@@ -161,21 +204,59 @@ fn is_root_cgroup(place: &Path) -> bool {
     !place.join("cgroup.type").exists()
 }
 
-/// Moves this process, if it is alone, into a child of its own cgroup.
-fn step_down(place: &Path) -> Result<(), String> {
-    let at = place.display();
-    let alone = dir::pids(&place.join("cgroup.procs"))
-        .is_ok_and(|pids| pids.iter().all(|p| u32::try_from(*p) == Ok(std::process::id())));
-    if !alone {
-        return Err(format!("the cgroup {at} has other processes, so it cannot give controllers to a box"));
+fn others(place: &Path) -> String {
+    format!("the cgroup {} has other processes, so it cannot give controllers to a box", place.display())
+}
+
+/// The one step down that this process has made, if it still has leaves. Locked
+/// while somebody looks for a place, and while it is undone.
+static STEPPED_DOWN: Mutex<Weak<SteppedDown>> = Mutex::new(Weak::new());
+
+fn stepped_down() -> MutexGuard<'static, Weak<SteppedDown>> {
+    // What it guards is a pointer that is always whole.
+    STEPPED_DOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// This process in a child of the cgroup that it was started in. Only to be dropped under the lock.
+#[derive(Debug)]
+struct SteppedDown {
+    place: PathBuf,
+    below: PathBuf,
+}
+
+impl SteppedDown {
+    /// Moves this process, if it is alone.
+    fn new(place: &Path) -> Result<Self, String> {
+        let alone = dir::pids(&place.join("cgroup.procs"))
+            .is_ok_and(|pids| pids.iter().all(|p| u32::try_from(*p) == Ok(std::process::id())));
+        if !alone {
+            return Err(others(place));
+        }
+        let below = place.join(dir::name_of_own(dir::SUPERVISOR));
+        let text = |e: io::Error| format!("cannot move into {}: {}", below.display(), io_text(&e));
+        fs::create_dir(&below).map_err(text)?;
+        let down = Self { place: place.to_owned(), below: below.clone() };
+        fs::write(below.join("cgroup.procs"), "0").map_err(text)?;
+        Ok(down)
     }
-    let below = place.join(format!("supervisor-{}", std::process::id()));
-    let text = |e: io::Error| format!("cannot move into {}: {}", below.display(), crate::error::io_text(&e));
-    match fs::create_dir(&below) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(text(e)),
-        _ => {}
+
+    /// Back to where this process was started: nothing of it is left then.
+    fn undo(&self) -> io::Result<()> {
+        let subdirectory = |e: &fs::DirEntry| e.file_type().is_ok_and(|t| t.is_dir());
+        if fs::read_dir(&self.place)?.flatten().filter(subdirectory).count() > 1 {
+            // Somebody else has children here by now, and they need the controllers.
+            return Ok(());
+        }
+        fs::write(self.place.join("cgroup.subtree_control"), "-memory -pids")?;
+        fs::write(self.place.join("cgroup.procs"), "0")?;
+        fs::remove_dir(&self.below)
     }
-    fs::write(below.join("cgroup.procs"), "0").map_err(text)
+}
+
+impl Drop for SteppedDown {
+    fn drop(&mut self) {
+        no_matter(self.undo(), "the next start's sweep takes it");
+    }
 }
 
 impl Parent {
@@ -185,7 +266,7 @@ impl Parent {
 
     /// Makes a directory and sets its limits.
     pub fn make_leaf(&self, name: &str, limits: LeafLimits) -> Result<Leaf, LeafError> {
-        let dir = Made::new(&self.place, name)?;
+        let dir = Made::new(&self.place, name, 0)?;
         let at_most = |seen: &str| {
             let page = 4096;
             seen.parse::<u64>().is_ok_and(|seen| seen <= limits.memory && seen + page > limits.memory)

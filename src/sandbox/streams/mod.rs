@@ -6,9 +6,10 @@
 //! thread of its own, started when the stream first moves. Memory is bounded
 //! however much is written.
 
+mod caller;
 mod input;
 mod output;
-mod terminal;
+pub(crate) mod terminal;
 
 use crate::error::no_matter;
 use std::fs::File;
@@ -100,7 +101,7 @@ pub fn open(
     cap: u64,
     cut: bool,
 ) -> io::Result<(Streams, Inside)> {
-    let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+    let wake = Arc::new(event()?);
     let (in_read, in_write) = sys::fd::pipe()?;
     let (out_read, out_write) = sys::fd::pipe()?;
     let (err_read, err_write) = sys::fd::pipe()?;
@@ -110,8 +111,8 @@ pub fn open(
     )?;
     let streams = Streams {
         stdin: Feed::new(stdin, in_write, &wake)?,
-        stdout: Drain::new(stdout, out_read, &io::stdout(), cap, cut, &wake)?,
-        stderr: Drain::new(stderr, err_read, &io::stderr(), cap, cut, &wake)?,
+        stdout: Drain::new(stdout, out_read, &io::stdout(), (cap, cut), &wake)?,
+        stderr: Drain::new(stderr, err_read, &io::stderr(), (cap, cut), &wake)?,
         wake,
     };
     Ok((streams, Inside { stdin: in_read, stdout: out_write, stderr: err_write }))
@@ -135,10 +136,33 @@ impl Streams {
         self.stdout.finished() && self.stderr.finished()
     }
 
+    /// What went wrong on the caller's side of a stream, so that the payload's bytes are lost: a run
+    /// that lost some must not pass for a good one.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let outputs = [("output", &self.stdout), ("error", &self.stderr)];
+        let lost = outputs.into_iter().find_map(|(which, stream)| {
+            Some(format!("cannot write the payload's standard {which}: {}", stream.failure()?))
+        });
+        let missed = || Some(format!("cannot read the payload's standard input: {}", self.stdin.failure()?));
+        lost.or_else(missed)
+    }
+
+    /// Gives up on what the caller's side has not taken.
+    pub fn abandon(&mut self) {
+        self.stdout.abandon();
+        self.stderr.abandon();
+    }
+
     /// No more input is handed in: the box is over.
     pub fn stop_input(&mut self) {
         self.stdin.stop();
     }
+}
+
+/// A counter that wakes whoever waits for it.
+fn event() -> io::Result<EventFd> {
+    Ok(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)
 }
 
 /// Makes our own end of a pipe non-blocking; the payload's end is another open

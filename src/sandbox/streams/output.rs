@@ -1,8 +1,8 @@
 //! An output stream: from the payload's pipe to where the caller wants it.
 
-use crate::error::no_matter;
+use crate::error::{errno_text, no_matter};
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -11,11 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::poll::PollFlags;
 use nix::sys::eventfd::EventFd;
 
+use super::caller::{self, Caller};
 use super::terminal::Neutral;
 use super::{CHUNK, Output, copy_of, set_nonblocking};
 
 /// Linux's device number of `/dev/null`.
 const DEV_NULL: u64 = nix::libc::makedev(1, 3);
+
+/// Chunks moved on the supervisor's own thread before it looks at its limits again.
+const CHUNKS_A_TURN: usize = 4;
 
 /// What the pump and the supervisor share.
 #[derive(Debug, Default)]
@@ -33,19 +37,16 @@ struct Shared {
 enum Sink {
     Null,
     Capture,
-    /// Writing may block: only ever done by a thread of its own.
-    File(File, Option<Neutral>),
+    /// Writing may take its time: only ever done by a thread of its own.
+    Caller(Caller, Option<Neutral>),
 }
 
 /// One output stream.
 #[derive(Debug)]
 pub struct Drain {
-    from: Option<File>,
-    sink: Option<Sink>,
-    cap: u64,
-    cut: bool,
+    moving: Option<(Pump, Sink)>,
     shared: Arc<Shared>,
-    wake: Arc<EventFd>,
+    stop: Arc<EventFd>,
 }
 
 /// What a turn of the pump came to.
@@ -61,67 +62,71 @@ impl Drain {
         output: Output,
         from: OwnedFd,
         own: &impl AsFd,
-        cap: u64,
-        cut: bool,
+        (cap, cut): (u64, bool),
         wake: &Arc<EventFd>,
     ) -> io::Result<Self> {
         let sink = match output {
             Output::Null => Sink::Null,
             Output::Capture => Sink::Capture,
-            Output::Inherit => file_sink(copy_of(own.as_fd())?)?,
-            Output::File(file) => file_sink(File::from(file))?,
+            Output::Inherit => caller_sink(copy_of(own.as_fd())?)?,
+            Output::File(file) => caller_sink(File::from(file))?,
         };
-        if !matches!(sink, Sink::File(..)) {
-            set_nonblocking(from.as_fd())?;
-        }
-        Ok(Self {
-            from: Some(File::from(from)),
-            sink: Some(sink),
+        set_nonblocking(from.as_fd())?;
+        let shared = Arc::<Shared>::default();
+        let stop = Arc::new(super::event()?);
+        let pump = Pump {
+            from: File::from(from),
             cap,
-            cut,
-            shared: Arc::default(),
+            kills: !cut,
+            shared: Arc::clone(&shared),
             wake: Arc::clone(wake),
-        })
+            stop: Arc::clone(&stop),
+        };
+        Ok(Self { moving: Some((pump, sink)), shared, stop })
     }
 
     /// What the supervisor's loop waits for, until a thread has taken over.
     #[must_use]
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        self.from.as_ref().map(|f| (f.as_fd(), PollFlags::POLLIN))
+        self.moving.as_ref().map(|(pump, _)| (pump.from.as_fd(), PollFlags::POLLIN))
     }
 
-    /// The pipe can be read: moves what is there, or starts the thread that does.
+    /// The pipe can be read: moves some of what is there, or starts the thread that does.
     ///
     /// # Errors
-    /// The pipe cannot be read, or no thread can be started.
+    /// No thread can be started.
     pub fn ready(&mut self) -> io::Result<()> {
-        let (Some(mut from), Some(sink)) = (self.from.take(), self.sink.take()) else { return Ok(()) };
-        let mut pump = Pump::new(self.cap, self.cut, &self.shared, &self.wake);
-        match sink {
-            Sink::File(file, neutral) => {
-                std::thread::Builder::new().name("stockade-output".to_owned()).spawn(move || {
-                    let mut to = Target::File(file, neutral);
-                    while pump.turn(&mut from, &mut to) == Turn::More {}
-                    drop(from);
-                    to.flush();
-                    pump.finish();
-                })?;
-            }
-            sink => {
-                let mut to = if matches!(sink, Sink::Null) { Target::Null } else { Target::Capture };
-                loop {
-                    match pump.turn(&mut from, &mut to) {
-                        Turn::More => {}
-                        Turn::Empty => break,
-                        Turn::End => {
-                            pump.finish();
-                            return Ok(());
-                        }
+        let Some((mut pump, sink)) = self.moving.take() else { return Ok(()) };
+        let mut buf = Buffer::new();
+        let mut to = match sink {
+            Sink::Null => Target::Null,
+            Sink::Capture => Target::Capture,
+            Sink::Caller(caller, neutral) => {
+                // A stream that was never used needs no thread to find that out.
+                return match pump.read(&mut buf) {
+                    Ok(0) => {
+                        pump.finish();
+                        Ok(())
                     }
+                    Ok(n) => start(pump, buf, n, Target::Caller(caller, neutral)),
+                    Err(_) => {
+                        self.moving = Some((pump, Sink::Caller(caller, neutral)));
+                        Ok(())
+                    }
+                };
+            }
+        };
+        for _ in 0..CHUNKS_A_TURN {
+            match pump.turn(&mut buf, &mut to) {
+                Turn::More => {}
+                Turn::Empty => break,
+                Turn::End => {
+                    pump.finish();
+                    return Ok(());
                 }
-                (self.from, self.sink) = (Some(from), Some(sink));
             }
         }
+        self.moving = Some((pump, if matches!(to, Target::Null) { Sink::Null } else { Sink::Capture }));
         Ok(())
     }
 
@@ -144,12 +149,19 @@ impl Drain {
     }
 
     /// Why the caller could not be written to, except that it has gone.
-    #[must_use]
-    pub fn error(&self) -> Option<i32> {
+    pub(super) fn failure(&self) -> Option<String> {
         match self.shared.errno.load(Ordering::Acquire) {
             0 => None,
-            errno => Some(errno),
+            errno => Some(errno_text(errno)),
         }
+    }
+
+    /// Nothing more is handed on, whatever is still in the pipe or on its way.
+    pub(super) fn abandon(&mut self) {
+        if let Some((pump, _)) = self.moving.take() {
+            pump.finish();
+        }
+        no_matter(self.stop.write(1), "a counter that is full is as good as set");
     }
 
     /// What was captured.
@@ -159,80 +171,123 @@ impl Drain {
     }
 }
 
+/// A thread for a caller who may be slow. `n` bytes have been read already.
+fn start(mut pump: Pump, mut buf: Buffer, n: usize, mut to: Target) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name("stockade-output".to_owned())
+        .spawn(move || {
+            caller::no_signals_here();
+            let mut turn = pump.move_on(&buf, n, &mut to);
+            loop {
+                match turn {
+                    Turn::More => {}
+                    Turn::Empty if caller::wait(pump.from.as_fd(), PollFlags::POLLIN, &pump.stop) => {}
+                    Turn::Empty | Turn::End => break,
+                }
+                turn = pump.turn(&mut buf, &mut to);
+            }
+            to.flush(&pump.stop);
+            pump.finish();
+        })
+        .map(drop)
+}
+
 /// `/dev/null` needs no writing, a terminal needs its escape codes made harmless.
-fn file_sink(file: File) -> io::Result<Sink> {
+fn caller_sink(file: File) -> io::Result<Sink> {
     let is_null = file.metadata().is_ok_and(|m| m.rdev() == DEV_NULL);
     if is_null {
         return Ok(Sink::Null);
     }
     let neutral = nix::unistd::isatty(&file).unwrap_or(false).then(Neutral::default);
-    Ok(Sink::File(file, neutral))
+    Ok(Sink::Caller(Caller::new(file)?, neutral))
 }
 
 /// Where a pump writes.
 enum Target {
     Null,
     Capture,
-    File(File, Option<Neutral>),
+    Caller(Caller, Option<Neutral>),
 }
 
 impl Target {
     /// The last bytes for a terminal; when they cannot be written, nothing of the payload's is lost.
-    fn flush(&mut self) {
-        if let Target::File(file, Some(neutral)) = self {
-            no_matter(file.write_all(&neutral.finish()), "half a character, and its reader has gone");
+    fn flush(&mut self, stop: &EventFd) {
+        if let Target::Caller(caller, Some(neutral)) = self {
+            no_matter(caller.write_all(&neutral.finish(), stop), "half a character, and its reader has gone");
         }
+    }
+}
+
+/// What is on its way.
+struct Buffer(Box<[u8; CHUNK]>);
+
+impl Buffer {
+    fn new() -> Self {
+        Self(Box::new([0; CHUNK]))
     }
 }
 
 /// Moves bytes and counts them.
+#[derive(Debug)]
 struct Pump {
+    from: File,
     cap: u64,
-    cut: bool,
-    buf: Box<[u8; CHUNK]>,
+    /// Whether the box is killed at the limit.
+    kills: bool,
     shared: Arc<Shared>,
     wake: Arc<EventFd>,
+    stop: Arc<EventFd>,
 }
 
 impl Pump {
-    fn new(cap: u64, cut: bool, shared: &Arc<Shared>, wake: &Arc<EventFd>) -> Self {
-        Self { cap, cut, buf: Box::new([0; CHUNK]), shared: Arc::clone(shared), wake: Arc::clone(wake) }
+    fn read(&mut self, buf: &mut Buffer) -> io::Result<usize> {
+        loop {
+            match self.from.read(&mut buf.0[..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                answer => return answer,
+            }
+        }
     }
 
-    fn turn(&mut self, from: &mut File, to: &mut Target) -> Turn {
-        let n = match from.read(&mut self.buf[..]) {
-            Ok(0) => return Turn::End,
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Turn::More,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Turn::Empty,
-            Err(_) => return Turn::End,
-        };
+    fn turn(&mut self, buf: &mut Buffer, to: &mut Target) -> Turn {
+        match self.read(buf) {
+            Ok(0) => Turn::End,
+            Ok(n) => self.move_on(buf, n, to),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Turn::Empty,
+            Err(_) => Turn::End,
+        }
+    }
+
+    /// Hands on what was read, up to the limit. Beyond it everything goes into the void: with `cut` for
+    /// good, else until the kill, so that the payload dies of that and not of a closed pipe.
+    fn move_on(&mut self, buf: &Buffer, n: usize, to: &mut Target) -> Turn {
         let before = self.shared.bytes.load(Ordering::Relaxed);
         let room = usize::try_from(self.cap.saturating_sub(before)).unwrap_or(usize::MAX);
         let kept = n.min(room);
         if kept > 0 {
-            if let Err(e) = self.hand_on(kept, to) {
-                return self.refused(&e);
+            match self.hand_on(&buf.0[..kept], to) {
+                Ok(true) => {}
+                Ok(false) => return Turn::End,
+                Err(e) => return self.refused(&e),
             }
             self.shared.bytes.fetch_add(kept as u64, Ordering::Release);
         }
-        if kept < n && !self.shared.truncated.swap(true, Ordering::AcqRel) {
+        if kept < n && !self.shared.truncated.swap(true, Ordering::AcqRel) && self.kills {
             self.wake();
         }
-        // With `kill` the box is about to die; with `cut` it goes on into the void.
-        if kept < n && !self.cut { Turn::End } else { Turn::More }
+        Turn::More
     }
 
-    fn hand_on(&mut self, n: usize, to: &mut Target) -> io::Result<()> {
-        let bytes = &self.buf[..n];
+    /// `Ok(false)`: told to stop before everything was handed on.
+    fn hand_on(&self, bytes: &[u8], to: &mut Target) -> io::Result<bool> {
         match to {
-            Target::Null => Ok(()),
+            Target::Null => Ok(true),
             Target::Capture => {
                 self.shared.captured.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-                Ok(())
+                Ok(true)
             }
-            Target::File(file, None) => file.write_all(bytes),
-            Target::File(file, Some(neutral)) => file.write_all(&neutral.pass(bytes)),
+            Target::Caller(caller, None) => caller.write_all(bytes, &self.stop),
+            Target::Caller(caller, Some(neutral)) => caller.write_all(&neutral.pass(bytes), &self.stop),
         }
     }
 
@@ -245,9 +300,11 @@ impl Pump {
         Turn::End
     }
 
-    fn finish(&self) {
+    /// The pipe closes, and the supervisor hears of it.
+    fn finish(self) {
+        drop(self.from);
         self.shared.finished.store(true, Ordering::Release);
-        self.wake();
+        no_matter(self.wake.write(1), "a counter that is full is as good as set");
     }
 
     fn wake(&self) {

@@ -1,0 +1,28 @@
+//! What each fuzz target checks. `cargo fuzz` runs these on mutated bytes, and
+//! `tests/fuzz_seeds.rs` on the seeds, with the stable compiler.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a target fails by panicking")]
+
+pub mod bytes;
+pub mod elf;
+pub mod frame;
+pub mod json;
+pub mod manifest;
+pub mod policy;
+pub mod proc;
+pub mod seccomp;
+pub mod terminal;
+
+/// Looks at the bytes of one input; panics when something is wrong.
+pub type Check = fn(&[u8]);
+
+/// Every target by its name, which is that of its seeds' directory.
+pub const TARGETS: [(&str, Check); 8] = [
+    ("elf", elf::check),
+    ("frame", frame::check),
+    ("json", json::check),
+    ("manifest", manifest::check),
+    ("policy", policy::check),
+    ("proc", proc::check),
+    ("seccomp", seccomp::check),
+    ("terminal", terminal::check),
+];
