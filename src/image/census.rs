@@ -108,9 +108,10 @@ const NAMES: &[(Kind, &[&str])] = &[
 
 /// Bytes that only such a program has: names of variables that it reads, mostly.
 const MARKS: &[(&[u8], &[Kind])] = &[
-    // The secondary prompts of every shell of Bourne's family.
-    (b"\0PS4\0", &[Kind::Shell, Kind::Interpreter]),
-    (b"\0PS4=", &[Kind::Shell, Kind::Interpreter]),
+    // What getopts, which every shell of Bourne's family has, counts with. Their
+    // prompts are no mark: node knows them by name, too.
+    (b"\0OPTIND\0", &[Kind::Shell, Kind::Interpreter]),
+    (b"\0OPTIND=", &[Kind::Shell, Kind::Interpreter]),
     (b"BusyBox v1.", &[Kind::Shell, Kind::Interpreter, Kind::Network]),
     (b"PYTHONHASHSEED", &[Kind::Interpreter]),
     (b"PERL5LIB", &[Kind::Interpreter]),
@@ -305,7 +306,7 @@ mod tests {
     fn program_content_tells_its_kind_whatever_its_name_is() {
         let mut bytes = vec![7; 300_000];
         let at = (128 << 10) - 2;
-        bytes[at..at + 5].copy_from_slice(b"\0PS4=");
+        bytes[at..at + 8].copy_from_slice(b"\0OPTIND=");
         let found = by_content(&Content::Bytes(bytes.clone())).unwrap();
         assert_eq!(found, [Kind::Shell, Kind::Interpreter].into());
         bytes[at] = b'_';

@@ -353,6 +353,25 @@ impl Builder<'_, '_> {
         self.take(path, None, Role::Data, why).map(|_| ())
     }
 
+    /// Puts a file at the place of another one, which it was made from: with the
+    /// other's time, because its own is that of an installation.
+    pub(crate) fn stand_in(&mut self, of: &Path, file: &Path, at: &Path, why: Why) -> Result<()> {
+        let Ok(Some(opened)) = self.host.open(file) else { return Ok(()) };
+        let Some(Node { mtime, .. }) = self.draft.get(of.as_os_str().as_bytes()) else { return Ok(()) };
+        let mtime = *mtime;
+        let size = opened.file.metadata().map_err(|error| unread(file, &error))?.len();
+        let content = Content::Opened(opened.file, size);
+        let digest = content.digest().map_err(|error| unread(file, &error))?;
+        self.writer.put(&content, digest, FILE_MODE, mtime).map_err(unusable)?;
+        let node = Node { what: What::File { mode: FILE_MODE, size, digest }, mtime, why: Some(why) };
+        let bytes = at.as_os_str().as_bytes();
+        self.draft.put(bytes, node).map_err(|problem| misplaced(at, &problem))?;
+        self.draft.remove(of.as_os_str().as_bytes());
+        self.seen.insert(file.into(), self.host.state(file));
+        self.origins.insert(bytes.to_vec(), of.as_os_str().as_bytes().to_vec());
+        Ok(())
+    }
+
     /// A file, and what it needs.
     pub(crate) fn take_and_close(&mut self, path: &str, role: Role, why: Why) -> Result<()> {
         let taken = self.take(Path::new(path), None, role, why)?;

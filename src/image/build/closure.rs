@@ -124,6 +124,7 @@ impl Builder<'_, '_> {
             return Ok(());
         }
         let executable = elf::inspect(&taken.file).is_ok_and(|elf| elf.soname.is_none());
+        let mut needed = Vec::new();
         let closed = if executable {
             self.close_program(taken)
         } else {
@@ -132,6 +133,7 @@ impl Builder<'_, '_> {
                 Ok(elf) => {
                     let musl = elf.needed.iter().any(|name| name == MUSL_LIBC);
                     let interpreter = if musl { Interpreter::Musl } else { Interpreter::Glibc };
+                    needed.clone_from(&elf.needed);
                     self.needs(taken, &elf, interpreter).and_then(|found| self.libraries(taken, &found))
                 }
                 // Object files, foreign code: bytes like others.
@@ -141,11 +143,22 @@ impl Builder<'_, '_> {
         // Nobody has asked for this very file: the image is not worth less for it.
         match closed {
             Err(error) if error.kind() != Kind::Usage => {
+                // Parts of a runtime find each other: its program has loaded them.
+                if needed.iter().any(|name| self.has_beside_the_system(name)) {
+                    return Ok(());
+                }
                 self.note(format!("{} may not work: {}", taken.at.display(), error.message()));
                 Ok(())
             }
             other => other,
         }
+    }
+
+    /// Whether a library of this name is in the image, where no loader looks by itself.
+    fn has_beside_the_system(&self, name: &std::ffi::OsStr) -> bool {
+        let elsewhere = |dir: &[u8]| !dir.ends_with(b"-linux-gnu") && !dir.ends_with(b"/lib") && !dir.ends_with(b"/lib64");
+        let end = [b"/", name.as_bytes()].concat();
+        self.draft.iter().any(|(path, _)| path.strip_suffix(end.as_slice()).is_some_and(elsewhere))
     }
 
     fn needs(&mut self, taken: &Taken, elf: &Elf, interpreter: Interpreter) -> Result<Found> {

@@ -14,6 +14,7 @@ use crate::image::layout::{FILE_MODE, PROGRAM_MODE};
 use crate::image::manifest::Header;
 use crate::image::recipe;
 use crate::image::store::{Made as How, Store, Why};
+use crate::policy::{self, model::Word};
 
 /// A program, with everything it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -162,7 +163,11 @@ impl Request {
                 (None, std::iter::once(entry).chain(args).cloned().collect())
             }
             (Some((entry, args)), _) => (Some(entry.clone().into_bytes()), args.clone()),
-            (None, Some(path)) => (Some(path.as_os_str().as_bytes().to_vec()), vec!["{args}".to_owned()]),
+            (None, Some(path)) => {
+                let args = self.policy.as_deref().and_then(|policy| args_of(policy, &path));
+                let args = args.unwrap_or_else(|| vec!["{args}".to_owned()]);
+                (Some(path.as_os_str().as_bytes().to_vec()), args)
+            }
             (None, None) => (None, Vec::new()),
         };
         let policy: Option<Digest> = match &self.policy {
@@ -176,6 +181,21 @@ impl Request {
             policy,
         })
     }
+}
+
+/// How a policy starts this very program: an interpreter takes its script as one
+/// argument, and others before it.
+fn args_of(policy: &str, program: &Path) -> Option<Vec<String>> {
+    let policy = policy::parse("the image's policy", policy.as_bytes()).ok()?;
+    let (first, rest) = policy.command.split_first()?;
+    let word = |word: &Word| match word {
+        Word::Literal(text) => text.clone(),
+        Word::Payload => "{payload}".to_owned(),
+        Word::Args => "{args}".to_owned(),
+        Word::Given => "{given}".to_owned(),
+    };
+    let same = matches!(first, Word::Literal(path) if Path::new(path) == program);
+    same.then(|| rest.iter().map(word).collect())
 }
 
 /// A path of the host, absolute, `.` and `..` and links as they are.

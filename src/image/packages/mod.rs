@@ -10,8 +10,7 @@ mod dpkg;
 mod python;
 pub mod sbom;
 
-use std::collections::{BTreeMap, HashMap};
-use std::os::unix::ffi::OsStrExt;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use super::closure::trust::Host;
@@ -181,13 +180,14 @@ impl Packages {
     /// Adds a package of which something is there.
     fn add(&mut self, entry: Entry, paths: &Paths) {
         let Entry { mut package, paths: listed } = entry;
-        let kept: Vec<&Vec<u8>> = listed.iter().filter_map(|path| paths.0.get(path)).collect();
+        let listed = files_among(&listed);
+        let kept: Vec<&Vec<u8>> = listed.iter().filter_map(|path| paths.0.get(*path)).collect();
         if kept.is_empty() {
             return;
         }
         let index = u32::try_from(self.packages.len()).unwrap_or(u32::MAX);
         package.kept = kept.len() as u64;
-        package.files = files_among(&listed).max(package.kept);
+        package.files = listed.len() as u64;
         for path in kept {
             self.owners.entry(path.escape_ascii().to_string()).or_insert(index);
         }
@@ -214,11 +214,13 @@ impl Packages {
     }
 }
 
-/// How many of these paths are no directories: those that nothing is below.
-fn files_among(paths: &[Vec<u8>]) -> u64 {
-    let parents: std::collections::HashSet<&[u8]> =
-        paths.iter().filter_map(|path| Path::new(std::ffi::OsStr::from_bytes(path)).parent()).map(|p| p.as_os_str().as_bytes()).collect();
-    paths.iter().filter(|path| !parents.contains(path.as_slice())).count() as u64
+/// Those of these paths that are no directories: nothing is below them.
+fn files_among(paths: &[Vec<u8>]) -> Vec<&Vec<u8>> {
+    let above = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/');
+    let parents: HashSet<&[u8]> = paths.iter().filter_map(|path| Some(&path[..above(path)?])).collect();
+    // Directories of a package that are links of the system's, with nothing left below.
+    let merged = |path: &[u8]| [b"/bin".as_slice(), b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/sbin"].contains(&path);
+    paths.iter().filter(|path| !parents.contains(path.as_slice()) && !merged(path)).collect()
 }
 
 /// The fields of a paragraph of `Name: value` lines; lines that go on are left out.

@@ -10,20 +10,25 @@ use super::missing;
 use crate::error::{Error, Kind, Result};
 use crate::image::build::Builder;
 use crate::image::build::capture::Taken;
+use crate::image::store::Why;
 
 const RECIPE: &str = "python3";
 
 /// Parts of the library that no box needs, by name at its top.
 const WITHOUT: &[&str] = &[
     "test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "lib2to3", "venv", "pydoc_data",
-    "distutils", "dist-packages", "site-packages", "sitecustomize.py", "antigravity.py", "this.py",
+    "distutils", "curses", "dist-packages", "site-packages", "sitecustomize.py", "antigravity.py", "this.py",
 ];
 
 /// Directories of tests, wherever they are.
 const TESTS: &[&str] = &["test", "tests", "idle_test"];
 
-/// Compiled modules that are tests, or want hardware or a screen.
-const WITHOUT_MODULES: &[&str] = &["_test", "_ctypes_test", "_xxtestfuzz", "_xxsubinterpreters", "xxlimited", "_tkinter", "ossaudiodev", "nis"];
+/// Compiled modules that are tests, want hardware or a terminal, or bring a
+/// database of their own that nothing else reads.
+const WITHOUT_MODULES: &[&str] = &[
+    "_test", "_ctypes_test", "_xxtestfuzz", "_xxsubinterpreters", "xxlimited", "_tkinter", "ossaudiodev", "nis",
+    "_curses", "readline", "_dbm", "_gdbm",
+];
 
 pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
     let version = version(&program.real)?;
@@ -45,6 +50,8 @@ pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<(
     };
     builder.part_if_there(RECIPE, &format!("{library}/lib-dynload"), "compiled modules", &modules)?;
     compiled(builder, Path::new(&library), &version)?;
+    // Without it, OpenSSL takes versions of TLS that Debian does not.
+    builder.part_if_there(RECIPE, "/usr/lib/ssl/openssl.cnf", "defaults of OpenSSL", &|_, _| true)?;
     // zoneinfo has no data of its own.
     super::data::all_time_zones(builder, RECIPE)
 }
@@ -60,26 +67,30 @@ fn version(real: &Path) -> Result<String> {
     Err(Error::new(Kind::Host, message).help("name /usr/bin/python3"))
 }
 
-/// Compiled sources, where they are of these very sources: a stale one is
-/// compiled anew at each start, in vain, because nothing can be written.
+/// Compiled modules stand in for their sources, where they are of these very
+/// sources: half the bytes, and nothing that would be compiled anew at each
+/// start, in vain, because nothing can be written. Tracebacks do not show lines
+/// of the library then.
 fn compiled(builder: &mut Builder<'_, '_>, library: &Path, version: &str) -> Result<()> {
     let tag = format!("cpython-{}", version.replace('.', ""));
     let prefix = library.as_os_str().as_encoded_bytes().to_vec();
-    let taken: Vec<PathBuf> = builder
+    let sources: Vec<PathBuf> = builder
         .draft
         .iter()
         .filter(|(path, _)| path.starts_with(&prefix) && path.ends_with(b".py"))
         .filter_map(|(path, _)| String::from_utf8(path.clone()).ok().map(PathBuf::from))
         .collect();
-    let mut fresh = std::collections::BTreeSet::new();
     let mut stale = 0_u32;
-    for source in taken {
+    for source in sources {
         let (Some(dir), Some(stem)) = (source.parent(), source.file_stem().and_then(|stem| stem.to_str())) else {
             continue;
         };
         let cache = dir.join("__pycache__").join(format!("{stem}.{tag}.pyc"));
         match is_of(&builder.host.place(&cache), &builder.host.place(&source)) {
-            Some(true) => drop(fresh.insert(cache)),
+            Some(true) => {
+                let why = Why::Recipe { recipe: RECIPE.to_owned(), part: "standard library, compiled".to_owned() };
+                builder.stand_in(&source, &cache, &dir.join(format!("{stem}.pyc")), why)?;
+            }
             Some(false) => stale += 1,
             None => {}
         }
@@ -87,11 +98,6 @@ fn compiled(builder: &mut Builder<'_, '_>, library: &Path, version: &str) -> Res
     if stale > 0 {
         builder.note(format!("{stale} compiled files of the host do not fit their sources and were left out"));
     }
-    let wants = |names: &[&str], dir: bool| {
-        dir && !WITHOUT.contains(names.first().unwrap_or(&"")) && !names.iter().any(|name| TESTS.contains(name))
-            || fresh.contains(&names.iter().fold(library.to_path_buf(), |path, name| path.join(name)))
-    };
-    builder.part(RECIPE, &library.to_string_lossy(), "compiled sources", &wants)?;
     builder.prune_below(library);
     Ok(())
 }

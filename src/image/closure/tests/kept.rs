@@ -175,7 +175,7 @@ fn store_that_cannot_be_written_gives_a_private_root_and_a_note() {
     assert!(matches!(root.source, RootSource::Private(_)));
     assert_eq!(root.id, fake.root(None, &program).unwrap().id);
     let start =
-        format!("the root is a private copy, not kept: mkdirat({}/tmp) in the store", store.path().display());
+        format!("the root is a private copy, not kept: openat({}/lock) in the store", store.path().display());
     assert!(root.notes.len() == 1 && root.notes[0].starts_with(&start), "{:?}", root.notes);
 }
 
