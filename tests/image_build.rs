@@ -148,7 +148,13 @@ fn capture_refuses_what_was_named_and_lists_what_merely_lay_there() {
     let stockade = Stockade::new();
     let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEF\n";
     fs::create_dir_all(stockade.dir.join("app/.git")).unwrap();
-    for (name, text) in [("app/.git/config", "x"), ("app/key.pem", key), ("app/shadow", "x"), ("app/good", "x"), ("app/secret", "x")] {
+    for (name, text) in [
+        ("app/.git/config", "x"),
+        ("app/key.pem", key),
+        ("app/shadow", "x"),
+        ("app/good", "x"),
+        ("app/secret", "x"),
+    ] {
         stockade.write(name, text);
     }
     fs::set_permissions(stockade.dir.join("app/secret"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -157,7 +163,17 @@ fn capture_refuses_what_was_named_and_lists_what_merely_lay_there() {
     let _socket = std::os::unix::net::UnixListener::bind(stockade.dir.join("app/socket")).unwrap();
     symlink("/etc/shadow", stockade.dir.join("app/link")).unwrap();
     let include = format!("{}:/app", stockade.dir.join("app").display());
-    let built = stockade.json(["image", "build", "--program", "/usr/bin/true", "--include", &include, "--name", "x", "--json"]);
+    let built = stockade.json([
+        "image",
+        "build",
+        "--program",
+        "/usr/bin/true",
+        "--include",
+        &include,
+        "--name",
+        "x",
+        "--json",
+    ]);
     let left: Vec<(String, String)> = built["left_out"]
         .as_array()
         .unwrap()
@@ -176,11 +192,27 @@ fn capture_refuses_what_was_named_and_lists_what_merely_lay_there() {
     assert_eq!(left, expected.map(|(path, why)| (path.to_owned(), why.to_owned())));
     let kept: Vec<String> = stockade.files("x").into_iter().filter(|path| path.starts_with("/app")).collect();
     assert_eq!(kept, ["/app", "/app/good", "/app/link"]);
-    for (name, why) in [("key.pem", "a private key"), ("shadow", "a file that holds secrets"), ("fifo", "a fifo"), ("socket", "a socket")] {
+    for (name, why) in [
+        ("key.pem", "a private key"),
+        ("shadow", "a file that holds secrets"),
+        ("fifo", "a fifo"),
+        ("socket", "a socket"),
+    ] {
         let path = stockade.dir.join("app").join(name);
-        let refused = stockade.go(["image", "build", "--program", "/usr/bin/true", "--include", path.to_str().unwrap()]);
+        let refused = stockade.go([
+            "image",
+            "build",
+            "--program",
+            "/usr/bin/true",
+            "--include",
+            path.to_str().unwrap(),
+        ]);
         assert_eq!(refused.status, 125, "{name}: {}", refused.all());
-        assert!(refused.stderr.contains(&format!("{} cannot go into an image: {why}", path.display())), "{}", refused.all());
+        assert!(
+            refused.stderr.contains(&format!("{} cannot go into an image: {why}", path.display())),
+            "{}",
+            refused.all()
+        );
     }
 }
 
@@ -194,10 +226,22 @@ fn specification_with_mistakes_names_each_with_its_line() {
     );
     let refused = stockade.go(["image", "build", &spec]);
     assert_eq!(refused.status, 125);
-    for said in ["has 6 findings", "unknown version 2", "`-x` cannot be the name of an image", "did you mean `python3`", "is not absolute", "`{given}` is not a word of `entry`", "did you mean `include`"] {
+    for said in [
+        "has 6 findings",
+        "unknown version 2",
+        "`-x` cannot be the name of an image",
+        "did you mean `python3`",
+        "is not absolute",
+        "`{given}` is not a word of `entry`",
+        "did you mean `include`",
+    ] {
         assert!(refused.stderr.contains(said), "{said}: {}", refused.stderr);
     }
-    for (text, said) in [("", "empty"), ("[]", "an object"), ("{\"version\": 1, \"name\": \"x\", \"comment\": \"c\"}", "puts nothing into the image")] {
+    for (text, said) in [
+        ("", "empty"),
+        ("[]", "an object"),
+        ("{\"version\": 1, \"name\": \"x\", \"comment\": \"c\"}", "puts nothing into the image"),
+    ] {
         let refused = stockade.go(["image", "build", &stockade.write("bad.json", text)]);
         assert!(refused.status == 125 && refused.stderr.contains(said), "{said}: {}", refused.all());
     }
@@ -206,7 +250,8 @@ fn specification_with_mistakes_names_each_with_its_line() {
 #[test]
 fn program_that_is_not_there_is_named() {
     let stockade = Stockade::new();
-    for (program, said) in [("/no/such", "/no/such: there is no such file"), ("/usr", "/usr is a directory")] {
+    for (program, said) in [("/no/such", "/no/such: there is no such file"), ("/usr", "/usr is a directory")]
+    {
         let refused = stockade.go(["image", "build", "--program", program]);
         assert!(refused.status == 127 || refused.status == 125, "{}", refused.all());
         assert!(refused.stderr.contains(said), "{}", refused.all());

@@ -206,7 +206,8 @@ fn root_image() -> impl Strategy<Value = ImageSource> {
     let recipe = select(vec!["python3", "node", "g++"]);
     prop_oneof![
         Just(ImageSource::PayloadClosure),
-        ("[a-zA-Z0-9][a-zA-Z0-9._:-]{0,10}[a-z]", pin()).prop_map(|(name, id)| ImageSource::Named { name, id }),
+        ("[a-zA-Z0-9][a-zA-Z0-9._:-]{0,10}[a-z]", pin())
+            .prop_map(|(name, id)| ImageSource::Named { name, id }),
         id().prop_map(ImageSource::Id),
         (recipe, "/[a-z]{1,5}(/[a-z]{1,5}){0,2}", pin()).prop_map(|(recipe, program, id)| {
             ImageSource::Recipe { recipe: recipe.to_owned(), program, id }

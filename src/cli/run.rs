@@ -17,7 +17,9 @@ use stockade::policy::{self, Overrides, units};
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 use stockade::report::write::Sink;
-use stockade::sandbox::{Bind, Input, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report};
+use stockade::sandbox::{
+    Bind, Input, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report,
+};
 use stockade::{Layer, sandbox};
 
 use super::say;
@@ -25,7 +27,9 @@ use super::signals::Signals;
 
 /// Options of `stockade run`.
 #[derive(Debug, Args)]
-#[command(override_usage = "stockade run [OPTIONS] [--] PROGRAM [ARGS]...\n       stockade run [OPTIONS] -i IMAGE [--] [PROGRAM] [ARGS]...")]
+#[command(
+    override_usage = "stockade run [OPTIONS] [--] PROGRAM [ARGS]...\n       stockade run [OPTIONS] -i IMAGE [--] [PROGRAM] [ARGS]..."
+)]
 pub struct Run {
     /// A built-in policy, or a file (an argument with '/' or ending in .json)
     /// [default: the image's own, else native].
@@ -94,7 +98,12 @@ pub struct Run {
     verbose: bool,
 
     /// The program (a file of the host, copied into the box) and its arguments.
-    #[arg(value_name = "PROGRAM", required_unless_present = "image", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "PROGRAM",
+        required_unless_present = "image",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     program: Vec<OsString>,
 
     // Last: what follows a heading stands under it.
@@ -240,8 +249,11 @@ impl Run {
             }
             start => {
                 let Some(program) = words.next() else {
-                    return Err(Error::new(Kind::Usage, "the image takes a file of the host, and none is named")
-                        .help("stockade run -i IMAGE FILE [ARGS]..."));
+                    return Err(Error::new(
+                        Kind::Usage,
+                        "the image takes a file of the host, and none is named",
+                    )
+                    .help("stockade run -i IMAGE FILE [ARGS]..."));
                 };
                 let builder = Sandbox::builder(policy, program);
                 start.into_iter().fold(builder, |builder, start| builder.in_image(start.image))

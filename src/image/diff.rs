@@ -69,7 +69,9 @@ fn respects(a: &Entry, b: &Entry) -> Vec<&'static str> {
     let mut respects = Vec::new();
     match (&a.what, &b.what) {
         (What::Dir { mode: a }, What::Dir { mode: b }) => respects.extend((a != b).then_some("mode")),
-        (What::Symlink { target: a }, What::Symlink { target: b }) => respects.extend((a != b).then_some("target")),
+        (What::Symlink { target: a }, What::Symlink { target: b }) => {
+            respects.extend((a != b).then_some("target"))
+        }
         (What::File { mode: a, digest: x, .. }, What::File { mode: b, digest: y, .. }) => {
             respects.extend((a != b).then_some("mode"));
             respects.extend((x != y).then_some("content"));

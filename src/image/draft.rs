@@ -73,10 +73,6 @@ impl Draft {
         self.0.iter()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Puts something in, with the directories above it. A directory that is
     /// there already takes the new mode and time; the same thing twice is fine.
     pub(crate) fn put(&mut self, path: &[u8], node: Node) -> Result<(), NoPlace> {
@@ -136,6 +132,19 @@ impl Draft {
 
     /// Takes away everything below a path.
     pub(crate) fn empty(&mut self, path: &[u8]) {
+        self.retain_below(path, |_| false);
+    }
+
+    /// Takes away what is below a path, but for what is to be kept.
+    pub(crate) fn retain_below(&mut self, path: &[u8], keep: impl Fn(&[u8]) -> bool) {
+        let gone: Vec<Vec<u8>> = self.below(path).filter(|path| !keep(path)).cloned().collect();
+        for path in gone {
+            self.0.remove(&path);
+        }
+    }
+
+    /// The paths below a path.
+    pub(crate) fn below(&self, path: &[u8]) -> impl Iterator<Item = &Vec<u8>> {
         let prefix = if path == b"/" { b"/".to_vec() } else { [path, b"/"].concat() };
         // Everything that starts with the prefix lies between it and the same with
         // a last byte one higher, which is '0'.
@@ -144,10 +153,7 @@ impl Draft {
             *last = b'0';
         }
         let range = (Bound::Excluded(prefix), Bound::Excluded(end));
-        let gone: Vec<Vec<u8>> = self.0.range(range).map(|(path, _)| path.clone()).collect();
-        for path in gone {
-            self.0.remove(&path);
-        }
+        self.0.range(range).map(|(path, _)| path)
     }
 
     /// Where a path leads in this tree, links followed; never out of it.

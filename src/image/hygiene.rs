@@ -12,11 +12,42 @@ const SEARCHED: usize = 1 << 20;
 
 /// Files that hold secrets by their name.
 const SECRET_NAMES: &[&str] = &[
-    "shadow", "shadow-", "gshadow", "gshadow-", "master.passwd", "opasswd", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519",
-    "id_ecdsa_sk", "id_ed25519_sk", "ssh_host_rsa_key", "ssh_host_dsa_key", "ssh_host_ecdsa_key", "ssh_host_ed25519_key",
-    "krb5.keytab", "secring.gpg", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".git-credentials", ".htpasswd", ".npmrc", ".pypirc",
-    ".dockercfg", ".dockerconfigjson", ".env", ".rhosts", ".bash_history", ".python_history", ".lesshst", ".viminfo",
-    "credentials.json", "service-account.json",
+    "shadow",
+    "shadow-",
+    "gshadow",
+    "gshadow-",
+    "master.passwd",
+    "opasswd",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
+    "id_ecdsa_sk",
+    "id_ed25519_sk",
+    "ssh_host_rsa_key",
+    "ssh_host_dsa_key",
+    "ssh_host_ecdsa_key",
+    "ssh_host_ed25519_key",
+    "krb5.keytab",
+    "secring.gpg",
+    ".netrc",
+    "_netrc",
+    ".pgpass",
+    ".my.cnf",
+    ".git-credentials",
+    ".htpasswd",
+    ".npmrc",
+    ".pypirc",
+    ".dockercfg",
+    ".dockerconfigjson",
+    ".env",
+    ".rhosts",
+    ".bash_history",
+    ".python_history",
+    ".lesshst",
+    ".viminfo",
+    "credentials.json",
+    "service-account.json",
 ];
 
 /// Ends of names of files that hold keys.
@@ -53,12 +84,15 @@ pub(crate) fn has_private_key(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"\x7fELF") || bytes.contains(&0) {
         return false;
     }
-    if bytes.starts_with(b"PuTTY-User-Key-File-") || bytes.starts_with(b"-----BEGIN PGP PRIVATE KEY BLOCK-----") {
+    if bytes.starts_with(b"PuTTY-User-Key-File-")
+        || bytes.starts_with(b"-----BEGIN PGP PRIVATE KEY BLOCK-----")
+    {
         return true;
     }
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     while let Some(line) = lines.next() {
-        let Some(name) = line.strip_prefix(b"-----BEGIN ").and_then(|rest| rest.strip_suffix(b" KEY-----")) else {
+        let Some(name) = line.strip_prefix(b"-----BEGIN ").and_then(|rest| rest.strip_suffix(b" KEY-----"))
+        else {
             continue;
         };
         let private = name == b"PRIVATE" || name.ends_with(b" PRIVATE");

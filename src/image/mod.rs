@@ -12,7 +12,11 @@ pub mod diff;
 pub mod digest;
 mod draft;
 pub mod elf;
+#[cfg(feature = "images")]
+pub mod export;
 mod hygiene;
+#[cfg(feature = "images")]
+pub mod import;
 mod layout;
 pub mod manifest;
 pub mod packages;

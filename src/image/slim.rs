@@ -41,7 +41,8 @@ pub fn slim(store: &Store, name: &Ref, part: &Part, progress: &dyn Progress) -> 
     for path in &part.programs {
         request.programs.push(Program { path: path.clone(), ..Program::default() });
     }
-    request.includes = part.includes.iter().map(|host| Include { host: host.clone(), ..Include::default() }).collect();
+    request.includes =
+        part.includes.iter().map(|host| Include { host: host.clone(), ..Include::default() }).collect();
     for (key, value) in &header.env {
         request.env.insert(text(key)?, text(value)?);
     }

@@ -92,7 +92,8 @@ pub fn open_store(choice: &StoreChoice, uid: u32) -> Result<std::result::Result<
         StoreChoice::Default | StoreChoice::None => None,
     };
     let cap = cap()?;
-    let opened = Store::locate(explicit, &|name| std::env::var_os(name), uid).and_then(|path| Store::open(&path));
+    let opened =
+        Store::locate(explicit, &|name| std::env::var_os(name), uid).and_then(|path| Store::open(&path));
     Ok(opened.map(|store| store.with_cap(cap)))
 }
 
@@ -166,7 +167,9 @@ fn closure(
     notes: &mut Vec<String>,
 ) -> Result<Chosen> {
     let Some(payload) = payload else {
-        return Err(Error::new(Kind::Usage, "there is no program to run").help("name one, or an image that has one"));
+        return Err(
+            Error::new(Kind::Usage, "there is no program to run").help("name one, or an image that has one")
+        );
     };
     let request = image::Request {
         payload,
@@ -194,7 +197,8 @@ fn closure(
 /// The image that a policy names.
 fn of_policy(store: &Store, source: &ImageSource) -> Result<Digest> {
     let digest = |id: &str| {
-        Digest::from_id(id).ok_or_else(|| Error::new(Kind::Policy, format!("'{id}' is not the id of an image")))
+        Digest::from_id(id)
+            .ok_or_else(|| Error::new(Kind::Policy, format!("'{id}' is not the id of an image")))
     };
     match source {
         ImageSource::PayloadClosure => Err(Error::new(Kind::Policy, "a closure is no image")),
@@ -240,7 +244,8 @@ fn look_at(store: &Store, laid_out: &Digest, verify: Verify) -> Result<()> {
         Verify::Stat => store.verify_stat(laid_out),
         Verify::Full => store.verify_full(laid_out),
     };
-    let checked = checked.map_err(|problem| Error::new(Kind::Host, problem.to_string()).help(problem.help()))?;
+    let checked =
+        checked.map_err(|problem| Error::new(Kind::Host, problem.to_string()).help(problem.help()))?;
     let Some(first) = checked.mismatches.first() else { return Ok(()) };
     let more = match checked.mismatches.len() {
         1 => String::new(),
@@ -264,7 +269,9 @@ fn copied(store: &Store, image: &Digest, mounts: Mounts<'_>) -> Result<Chosen> {
     for entry in laid_out.entries() {
         let (mode, kind) = match &entry.what {
             What::Dir { mode } => (*mode, image::PrivateKind::Dir),
-            What::Symlink { target } => (0o777, image::PrivateKind::Symlink(OsStr::from_bytes(target).into())),
+            What::Symlink { target } => {
+                (0o777, image::PrivateKind::Symlink(OsStr::from_bytes(target).into()))
+            }
             What::File { mode, size: 0, .. } => (*mode, image::PrivateKind::File(Content::Bytes(Vec::new()))),
             What::File { mode, size, digest } => {
                 (*mode, image::PrivateKind::Stored { digest: *digest, mode: *mode, size: *size })
@@ -299,11 +306,16 @@ fn pack(store: &Store, entries: &[image::PrivateEntry]) -> Result<File> {
     for entry in entries {
         let image::PrivateKind::Stored { digest, mode, size } = &entry.kind else { continue };
         let unreadable = |why: &str| {
-            Error::new(Kind::Host, format!("the image is not what it should be: {}: {why}", entry.path.display()))
-                .help("'stockade image verify' shows everything; build or import the image again")
+            Error::new(
+                Kind::Host,
+                format!("the image is not what it should be: {}: {why}", entry.path.display()),
+            )
+            .help("'stockade image verify' shows everything; build or import the image again")
         };
-        let content = store.content(digest, *mode, *size).map_err(|problem| unreadable(&problem.to_string()))?;
-        let found = content.copy(|piece| pack.write_all(piece)).map_err(|error| unreadable(&io_text(&error)))?;
+        let content =
+            store.content(digest, *mode, *size).map_err(|problem| unreadable(&problem.to_string()))?;
+        let found =
+            content.copy(|piece| pack.write_all(piece)).map_err(|error| unreadable(&io_text(&error)))?;
         if found != *digest {
             return Err(unreadable(&format!("digest is {found}, and should be {digest}")));
         }
@@ -469,7 +481,10 @@ pub fn start(store: &Store, name: &Ref, policy: Option<Policy>) -> Result<Start>
 
 fn utf8(word: &[u8]) -> Result<String> {
     String::from_utf8(word.to_vec()).map_err(|_| {
-        Error::new(Kind::Usage, format!("the image starts with '{}', which is not UTF-8", word.escape_ascii()))
+        Error::new(
+            Kind::Usage,
+            format!("the image starts with '{}', which is not UTF-8", word.escape_ascii()),
+        )
     })
 }
 
@@ -477,7 +492,9 @@ fn own_policy(store: &Store, digest: &Digest) -> Result<Policy> {
     let unusable = |problem: StoreProblem| Error::new(Kind::Host, problem.to_string()).help(problem.help());
     match store.policy(digest).map_err(unusable)? {
         Some(text) => Ok(policy::parse("the image's policy", &text)?),
-        None => Err(Error::new(Kind::Host, format!("the image's policy {} is not in the store", digest.id()))
-            .help("say under which it is to run: -p POLICY")),
+        None => {
+            Err(Error::new(Kind::Host, format!("the image's policy {} is not in the store", digest.id()))
+                .help("say under which it is to run: -p POLICY"))
+        }
     }
 }

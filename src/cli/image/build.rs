@@ -18,7 +18,9 @@ use super::{Outcome, no_image, open};
 
 /// Options of `stockade image build`.
 #[derive(Debug, Args)]
-#[command(override_usage = "stockade image build [OPTIONS] SPEC.json\n       stockade image build [OPTIONS] --program PATH...")]
+#[command(
+    override_usage = "stockade image build [OPTIONS] SPEC.json\n       stockade image build [OPTIONS] --program PATH..."
+)]
 pub struct Build {
     /// A specification; '-' reads it from standard input.
     #[arg(value_name = "SPEC.json", required_unless_present = "program", conflicts_with_all = ["program", "include", "policy"])]
@@ -52,7 +54,7 @@ impl Build {
         }
         let (request, name) = match &self.spec {
             Some(path) => from_spec(path)?,
-            None => (self.from_options()?, None),
+            None => (self.requested()?, None),
         };
         let store = open(store)?;
         let progress = OnTerminal::new();
@@ -61,7 +63,7 @@ impl Build {
         tell(&store, &built, self.name.or(name).as_deref(), self.json)
     }
 
-    fn from_options(&self) -> Result<Request> {
+    fn requested(&self) -> Result<Request> {
         let mut request = Request::default();
         for spec in &self.program {
             let (path, at) = split(spec)?;
@@ -74,7 +76,11 @@ impl Build {
         let policy = match (&self.policy, self.program.as_slice()) {
             (Some(policy), _) => Some(policy.clone()),
             // An interpreter is started as the policy that ships for it says.
-            (None, [_]) => request.programs.first().and_then(|program| recipe::policy_of(&program.path)).map(str::to_owned),
+            (None, [_]) => request
+                .programs
+                .first()
+                .and_then(|program| recipe::policy_of(&program.path))
+                .map(str::to_owned),
             (None, _) => None,
         };
         request.policy = policy.map(|policy| policy_text(&policy, Path::new("."))).transpose()?;
@@ -86,7 +92,8 @@ impl Build {
 fn split(spec: &str) -> Result<(&str, Option<PathBuf>)> {
     let Some((host, at)) = spec.rsplit_once(":/") else { return Ok((spec, None)) };
     let at = format!("/{at}");
-    let normal = at.len() > 1 && at[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let normal =
+        at.len() > 1 && at[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if host.is_empty() || !normal {
         let message = format!("'{spec}': the place in the image must be absolute, without '.', '..' or '//'");
         return Err(Error::new(Kind::Usage, message).help("for example ./a.out:/usr/bin/a.out"));
@@ -102,8 +109,9 @@ fn from_spec(path: &Path) -> Result<(Request, Option<String>)> {
     } else {
         std::fs::read(path)
     };
-    let bytes = read
-        .map_err(|e| Error::new(Kind::Usage, format!("cannot read the specification {shown}: {}", io_text(&e))))?;
+    let bytes = read.map_err(|e| {
+        Error::new(Kind::Usage, format!("cannot read the specification {shown}: {}", io_text(&e)))
+    })?;
     let spec = spec::parse(&shown, &bytes).map_err(|findings| spec::refused(&shown, &findings))?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = std::path::absolute(dir).map_err(|e| Error::new(Kind::Host, io_text(&e)))?;

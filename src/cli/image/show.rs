@@ -77,7 +77,11 @@ impl List {
                 "made": card.as_ref().map(|c| c.made.name()),
             }));
         }
-        if self.json { print_json(&documents)? } else { print(&out)? }
+        if self.json {
+            print_json(&documents)?
+        } else {
+            print(&out)?
+        }
         Ok(Outcome::Good)
     }
 }
@@ -100,7 +104,8 @@ impl Inspect {
         let image = find(&store, &self.image)?;
         let manifest = manifest(&store, &image)?;
         let (card, about) = account(&store, &image)?;
-        let names: Vec<String> = store.names().map_err(unusable)?.into_iter().filter(|n| n.1 == image).map(|n| n.0).collect();
+        let names: Vec<String> =
+            store.names().map_err(unusable)?.into_iter().filter(|n| n.1 == image).map(|n| n.0).collect();
         if self.json {
             print_json(&inspected(&image, &names, &manifest, &card, &about))?;
         } else {
@@ -140,7 +145,13 @@ fn inspected(image: &Digest, names: &[String], manifest: &Manifest, card: &Card,
     })
 }
 
-fn inspected_text(image: &Digest, names: &[String], manifest: &Manifest, card: &Card, about: &About) -> String {
+fn inspected_text(
+    image: &Digest,
+    names: &[String],
+    manifest: &Manifest,
+    card: &Card,
+    about: &About,
+) -> String {
     let mut out = String::new();
     let header = manifest.header();
     let census = &card.census;
@@ -224,7 +235,9 @@ impl Files {
             let time = sbom::timestamp(entry.mtime);
             let (kind, mode, size, more) = match &entry.what {
                 What::Dir { mode } => ("directory", Some(*mode), None, None),
-                What::File { mode, size, digest } => ("file", Some(*mode), Some(*size), Some(digest.to_string())),
+                What::File { mode, size, digest } => {
+                    ("file", Some(*mode), Some(*size), Some(digest.to_string()))
+                }
                 What::Symlink { target } => ("link", None, None, Some(target.escape_ascii().to_string())),
             };
             if self.json {
@@ -244,10 +257,18 @@ impl Files {
             let letter = kind.chars().next().map_or('?', |c| if c == 'f' { '-' } else { c });
             let mode = mode.map_or("    ".to_owned(), |mode| format!("{mode:04o}"));
             let size = size.map_or(String::new(), |size| size.to_string());
-            let arrow = if kind == "link" { more.map_or(String::new(), |to| format!(" -> {to}")) } else { String::new() };
+            let arrow = if kind == "link" {
+                more.map_or(String::new(), |to| format!(" -> {to}"))
+            } else {
+                String::new()
+            };
             push(&mut out, format_args!("{letter} {mode} {size:>11} {time} {path}{arrow}\n"));
         }
-        if self.json { print_json(&documents)? } else { print(&out)? }
+        if self.json {
+            print_json(&documents)?
+        } else {
+            print(&out)?
+        }
         Ok(Outcome::Good)
     }
 }
@@ -275,7 +296,8 @@ impl WhyPath {
         let manifest = manifest(&store, &image)?;
         let (_, about) = account(&store, &image)?;
         let path = self.path.as_bytes().escape_ascii().to_string();
-        let is_there = |path: &str| manifest.entries().iter().any(|e| e.path.escape_ascii().to_string() == path);
+        let is_there =
+            |path: &str| manifest.entries().iter().any(|e| e.path.escape_ascii().to_string() == path);
         if !is_there(&path) {
             let left = about.left_out.iter().find(|left| left.path == path);
             let message = format!("{path} is not in the image");

@@ -51,10 +51,6 @@ pub(crate) struct Filter<'f> {
     pub(crate) close: bool,
 }
 
-/// Takes everything.
-pub(crate) const EVERYTHING: Filter<'static> =
-    Filter { wants: &|_, _| true, role: Role::Data, close: true };
-
 impl Builder<'_, '_> {
     /// Takes one file, and the links on the way to it. With `at`, it lies there
     /// in the image, and the way to it does not matter.
@@ -110,7 +106,8 @@ impl Builder<'_, '_> {
     /// Hidden directories do not go in, and their names neither.
     fn check_way(&self, place: &Path) -> Result<()> {
         let above = place.parent().unwrap_or(Path::new("/"));
-        let hidden = above.components().any(|c| hygiene::name_refused(c.as_os_str().as_bytes(), true).is_some());
+        let hidden =
+            above.components().any(|c| hygiene::name_refused(c.as_os_str().as_bytes(), true).is_some());
         if !hidden {
             return Ok(());
         }
@@ -175,7 +172,13 @@ impl Builder<'_, '_> {
 
     /// Takes a file or a directory with everything in it that the filter wants.
     /// Links in it are followed to what they lead to, and kept.
-    pub(crate) fn tree(&mut self, path: &Path, at: Option<&Path>, filter: &Filter<'_>, why: &Why) -> Result<()> {
+    pub(crate) fn tree(
+        &mut self,
+        path: &Path,
+        at: Option<&Path>,
+        filter: &Filter<'_>,
+        why: &Why,
+    ) -> Result<()> {
         let (host, _) = self.trust(path);
         let walked = match host.walk(path) {
             Ok(Some(walked)) => walked,
@@ -201,7 +204,7 @@ impl Builder<'_, '_> {
         let bytes = place.as_os_str().as_bytes();
         self.draft.dir(bytes, Some(why.clone())).map_err(|problem| misplaced(place, &problem))?;
         let mut names = Vec::new();
-        self.walk(&host, &walked.real, &place.to_path_buf(), &mut names, filter, why)
+        self.walk(&host, &walked.real, place, &mut names, filter, why)
     }
 
     /// One directory, and those below it.
@@ -238,7 +241,8 @@ impl Builder<'_, '_> {
             };
             names.push(text.to_owned());
             let wanted = (filter.wants)(&names.iter().map(String::as_str).collect::<Vec<_>>(), meta.is_dir());
-            let taken = if wanted { self.entry(host, &next, &place, &meta, names, filter, why) } else { Ok(()) };
+            let taken =
+                if wanted { self.entry(host, &next, &place, &meta, names, filter, why) } else { Ok(()) };
             names.pop();
             taken?;
         }
@@ -246,7 +250,10 @@ impl Builder<'_, '_> {
     }
 
     /// One thing in a directory.
-    #[expect(clippy::too_many_arguments, reason = "a step of a recursion: host and image side, and what is wanted")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a step of a recursion: host and image side, and what is wanted"
+    )]
     fn entry(
         &mut self,
         host: &Host,
@@ -329,7 +336,8 @@ impl Builder<'_, '_> {
                     Some(refused) => self.leave_out(&end.real, refused),
                     None if filter.close => {
                         let trusted = self.host.resolve(&end.real).is_ok();
-                        let taken = Taken { at: end.real.clone(), real: end.real, file: opened.file, trusted };
+                        let taken =
+                            Taken { at: end.real.clone(), real: end.real, file: opened.file, trusted };
                         return self.close(&taken);
                     }
                     None => {}

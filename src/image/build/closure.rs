@@ -85,7 +85,8 @@ impl Builder<'_, '_> {
         let why = || Why::Interpreter { of: shown(&taken.at) };
         let first = self.program_at_depth(&line.interpreter, None, why(), Follow::Known, depth + 1);
         let first = first.map_err(|error| blame(error, taken))?;
-        let Some(name) = line.by_env.as_ref().filter(|_| first.real.file_name().is_some_and(|n| n == "env")) else {
+        let Some(name) = line.by_env.as_ref().filter(|_| first.real.file_name().is_some_and(|n| n == "env"))
+        else {
             return Ok(());
         };
         let found = if name.as_bytes().contains(&b'/') {
@@ -95,11 +96,13 @@ impl Builder<'_, '_> {
         };
         let Some(found) = found else {
             let dirs: Vec<_> = self.search.iter().map(|dir| dir.display().to_string()).collect();
-            let message = format!("{}: '{}' is not in {}", taken.real.display(), name.display(), dirs.join(":"));
+            let message =
+                format!("{}: '{}' is not in {}", taken.real.display(), name.display(), dirs.join(":"));
             return Err(Error::new(Kind::NotRunnable, message)
                 .help("install it, or write its absolute path into the script's first line"));
         };
-        self.program_at_depth(&found, None, why(), Follow::Known, depth + 1).map_err(|error| blame(error, taken))?;
+        self.program_at_depth(&found, None, why(), Follow::Known, depth + 1)
+            .map_err(|error| blame(error, taken))?;
         Ok(())
     }
 
@@ -156,7 +159,9 @@ impl Builder<'_, '_> {
 
     /// Whether a library of this name is in the image, where no loader looks by itself.
     fn has_beside_the_system(&self, name: &std::ffi::OsStr) -> bool {
-        let elsewhere = |dir: &[u8]| !dir.ends_with(b"-linux-gnu") && !dir.ends_with(b"/lib") && !dir.ends_with(b"/lib64");
+        let elsewhere = |dir: &[u8]| {
+            !dir.ends_with(b"-linux-gnu") && !dir.ends_with(b"/lib") && !dir.ends_with(b"/lib64")
+        };
         let end = [b"/", name.as_bytes()].concat();
         self.draft.iter().any(|(path, _)| path.strip_suffix(end.as_slice()).is_some_and(elsewhere))
     }

@@ -47,13 +47,9 @@ impl From<StoreProblem> for CountProblem {
 }
 
 /// Counts what a draft holds whose contents are in the store.
-pub(crate) fn count(
-    store: &crate::image::Store,
-    draft: &crate::image::draft::Draft,
-) -> Result<Census> {
-    let open = |digest: &Digest, mode: u16, size: u64| {
-        store.content(digest, mode, size).map_err(CountProblem::from)
-    };
+pub(crate) fn count(store: &crate::image::Store, draft: &crate::image::draft::Draft) -> Result<Census> {
+    let open =
+        |digest: &Digest, mode: u16, size: u64| store.content(digest, mode, size).map_err(CountProblem::from);
     census::count(draft, open).map_err(|problem| match problem {
         CountProblem::Store(problem) => unusable(problem),
         CountProblem::Read(error) => {
@@ -95,9 +91,10 @@ impl Builder<'_, '_> {
             None => packages::of_host(self.writer.store(), &self.host, &self.draft, &origins),
         };
         let left_out = self.left_out.into_iter().collect();
-        let (manifest, why) = self.draft.seal(header).map_err(|problem| {
-            Error::new(Kind::Usage, format!("the image cannot be made: {problem}"))
-        })?;
+        let (manifest, why) = self
+            .draft
+            .seal(header)
+            .map_err(|problem| Error::new(Kind::Usage, format!("the image cannot be made: {problem}")))?;
         let notes = self.notes.into_iter().collect();
         let about = About::new(why, packages.packages, packages.owners, left_out, notes);
         let kept = Kept { manifest, made, source, census, about, set_id: self.set_id };
@@ -123,6 +120,14 @@ impl Kept {
             check_entry(&manifest, path)?;
         }
         let image = writer.keep_manifest(&manifest).map_err(unusable)?;
+        // What was made here knows more of itself than what comes back.
+        if made == Made::Import
+            && let Some(card) =
+                writer.store().card(&image).map_err(unusable)?.filter(|card| card.made != made)
+            && let Some(about) = writer.store().about(&image).map_err(unusable)?
+        {
+            return Ok(Built { image, card, about });
+        }
         let card = Card::new(made, source, manifest.header(), census, &about, set_id);
         writer.store().put_card(&image, &card, &about).map_err(unusable)?;
         Ok(Built { image, card, about })

@@ -28,6 +28,8 @@ use super::store::{LeftOut, StoreProblem, Writer};
 use crate::error::{Error, Kind, Result};
 
 pub use finish::Built;
+#[cfg(feature = "images")]
+pub(crate) use finish::{Kept, count};
 pub use request::{Include, Made, Program, Request};
 
 /// Told what is being done, now and then: building takes seconds.
@@ -139,7 +141,9 @@ pub(crate) fn unread(path: &Path, error: &std::io::Error) -> Error {
 impl From<LayoutProblem> for Error {
     fn from(problem: LayoutProblem) -> Self {
         match problem {
-            LayoutProblem::Path(problem) => Error::new(Kind::Usage, format!("the image cannot be made: {problem}")),
+            LayoutProblem::Path(problem) => {
+                Error::new(Kind::Usage, format!("the image cannot be made: {problem}"))
+            }
             LayoutProblem::Read(path, error) => unread(Path::new(OsStr::from_bytes(&path)), &error),
         }
     }

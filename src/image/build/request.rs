@@ -213,7 +213,10 @@ impl Builder<'_, '_> {
         let base = if plain == 1 && parts[0].is_empty() { PathBuf::from("/") } else { base };
         let pattern: Vec<&str> = parts[plain..].iter().filter(|part| !part.is_empty()).copied().collect();
         let split = |patterns: &[String]| -> Vec<Vec<String>> {
-            patterns.iter().map(|p| p.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()).collect()
+            patterns
+                .iter()
+                .map(|p| p.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect())
+                .collect()
         };
         let (only, except) = (split(&include.only), split(&include.except));
         let fits = |pattern: &[String], names: &[&str]| {
@@ -228,7 +231,8 @@ impl Builder<'_, '_> {
             if dir {
                 return true;
             }
-            let wanted = (pattern.is_empty() || (1..=names.len()).any(|n| glob::path_fits(&pattern, &names[..n])))
+            let wanted = (pattern.is_empty()
+                || (1..=names.len()).any(|n| glob::path_fits(&pattern, &names[..n])))
                 && (only.is_empty() || only.iter().any(|pattern| fits(pattern, names)));
             matched.set(matched.get() || wanted);
             wanted
@@ -237,7 +241,8 @@ impl Builder<'_, '_> {
         self.tree(&base, include.at.as_deref(), &filter, &why)?;
         if !matched.get() {
             let message = format!("nothing fits '{}'", include.host);
-            return Err(Error::new(Kind::NotFound, message).help("check the pattern: '*' stays within a name, '**' does not"));
+            return Err(Error::new(Kind::NotFound, message)
+                .help("check the pattern: '*' stays within a name, '**' does not"));
         }
         if !pattern.is_empty() || !only.is_empty() {
             self.prune_below(include.at.as_deref().unwrap_or(&base));

@@ -37,7 +37,8 @@ use crate::policy::source::{Span, Spanned, quote};
 const VERSION: u64 = 1;
 
 const KNOWN: &[&str] = &[
-    "version", "name", "comment", "programs", "recipes", "include", "files", "links", "entry", "env", "policy",
+    "version", "name", "comment", "programs", "recipes", "include", "files", "links", "entry", "env",
+    "policy",
 ];
 
 /// The word for "no recipe".
@@ -93,12 +94,12 @@ pub fn parse(display_name: &str, bytes: &[u8]) -> std::result::Result<Spec, Find
 
 /// The words are those of policies.
 fn syntax(source: u8, error: json::SyntaxError) -> Finding {
-    let ours = |text: String| text.replace("the policy", "the specification").replace("a policy", "a specification");
+    let ours =
+        |text: String| text.replace("the policy", "the specification").replace("a policy", "a specification");
     let finding = Finding::at(Span::new(source, error.range.start, error.range.end), ours(error.message));
     match error.help {
-        Some(help) if help.starts_with("start with") => {
-            finding.help("start with `{ \"version\": 1, \"name\": \"…\", \"comment\": \"…\", \"programs\": […] }`")
-        }
+        Some(help) if help.starts_with("start with") => finding
+            .help("start with `{ \"version\": 1, \"name\": \"…\", \"comment\": \"…\", \"programs\": […] }`"),
         Some(help) => finding.help(ours(help)),
         None => finding,
     }
@@ -110,7 +111,10 @@ pub fn refused(display_name: &str, findings: &Findings) -> Error {
     let count = findings.count();
     let plural = if count == 1 { "finding" } else { "findings" };
     let text = findings.to_string();
-    Error::new(Kind::Usage, format!("specification `{display_name}` has {count} {plural}\n\n{}", text.trim_end()))
+    Error::new(
+        Kind::Usage,
+        format!("specification `{display_name}` has {count} {plural}\n\n{}", text.trim_end()),
+    )
 }
 
 fn read(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Spec> {
@@ -172,7 +176,8 @@ fn image_name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
     match crate::image::store::check_name(name.value) {
         Ok(()) => Some(name.value.to_owned()),
         Err(problem) => {
-            let finding = Finding::at(name.span, format!("{} cannot be the name of an image", quote(name.value)));
+            let finding =
+                Finding::at(name.span, format!("{} cannot be the name of an image", quote(name.value)));
             reader.say(finding.help(problem.help()));
             None
         }
@@ -235,9 +240,10 @@ fn standing_recipe(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<(String
     if is_string(value) {
         let name = reader.choice(value, "a recipe", &known)?;
         if name.value == "locale" {
-            reader.say(Finding::at(name.span, "`locale` has no names").help(
-                "write { \"recipe\": \"locale\", \"names\": [\"C.UTF-8\"] }",
-            ));
+            reader.say(
+                Finding::at(name.span, "`locale` has no names")
+                    .help("write { \"recipe\": \"locale\", \"names\": [\"C.UTF-8\"] }"),
+            );
             return None;
         }
         return Some((name.value.to_owned(), Vec::new()));
@@ -263,7 +269,9 @@ fn include(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Include> {
     let host = fields.get("host").and_then(|value| text(reader, value, "`host`"));
     let at = fields.get("at").map(|value| place(reader, value, "`at`").map(|path| PathBuf::from(path.value)));
     let mut patterns = |name: &str| match fields.get(name) {
-        Some(value) => list(reader, value, &format!("`{name}`"), |reader, value| text(reader, value, "a pattern")),
+        Some(value) => {
+            list(reader, value, &format!("`{name}`"), |reader, value| text(reader, value, "a pattern"))
+        }
         None => Vec::new(),
     };
     let (only, except) = (patterns("only"), patterns("except"));
@@ -275,8 +283,10 @@ fn made(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Made> {
     reader.require(&fields, "a file", &["at", "text"]);
     reader.optional_comment(&fields);
     let at = fields.get("at").and_then(|value| place(reader, value, "`at`"));
-    let text = fields.get("text").and_then(|value| reader.string(value, "`text`")).map(|text| text.value.to_owned());
-    let executable = fields.get("executable").map(|value| reader.boolean(value, "`executable`").map(|b| b.value));
+    let text =
+        fields.get("text").and_then(|value| reader.string(value, "`text`")).map(|text| text.value.to_owned());
+    let executable =
+        fields.get("executable").map(|value| reader.boolean(value, "`executable`").map(|b| b.value));
     Some(Made { at: at?.value, text: text?, executable: flatten(executable)?.unwrap_or_default() })
 }
 

@@ -71,21 +71,11 @@ pub(crate) fn find(host: &Host, program: &Elf, interpreter: Interpreter) -> Resu
 
 /// Looks up everything that a file of the system needs, its own RPATH and
 /// RUNPATH included; `real` is where it lies, without links.
-pub(crate) fn find_trusted(
-    host: &Host,
-    file: &Elf,
-    real: &Path,
-    interpreter: Interpreter,
-) -> Result<Found> {
+pub(crate) fn find_trusted(host: &Host, file: &Elf, real: &Path, interpreter: Interpreter) -> Result<Found> {
     find_from(host, file, Some(real), interpreter)
 }
 
-fn find_from(
-    host: &Host,
-    program: &Elf,
-    trusted: Option<&Path>,
-    interpreter: Interpreter,
-) -> Result<Found> {
+fn find_from(host: &Host, program: &Elf, trusted: Option<&Path>, interpreter: Interpreter) -> Result<Found> {
     let path = Path::new(interpreter.path());
     let loader = match host.open(path) {
         Ok(Some(loader)) => loader,
@@ -260,7 +250,9 @@ impl Finder<'_> {
             message = format!("{message} ({} is for another machine)", other.display());
         }
         let own = [("RUNPATH", &self.program.runpath), ("RPATH", &self.program.rpath)];
-        if let (None, None, Some((tag, Some(path)))) = (by, self.trusted, own.iter().find(|(_, path)| path.is_some())) {
+        if let (None, None, Some((tag, Some(path)))) =
+            (by, self.trusted, own.iter().find(|(_, path)| path.is_some()))
+        {
             let path = path.as_bytes().escape_ascii();
             message = format!("{message}; the program's {tag} '{path}' is not followed");
         }

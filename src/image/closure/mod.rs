@@ -29,11 +29,11 @@ use super::manifest::{Header, Manifest, What};
 use super::store::{Store, StoreProblem, Summary, summarise};
 use super::{PrivateEntry, PrivateKind, Root, RootSource};
 use crate::error::{Error, Kind, Result};
+pub(crate) use generated::generated_files;
 use libraries::Found;
 use record::Record;
 pub(crate) use record::image_of_record;
 use trust::Host;
-pub(crate) use generated::generated_files;
 
 /// Changes whenever the same request must give another root.
 const RULES: &[u8] = b"stockade-closure/1";

@@ -9,9 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Summary;
 use super::libraries::Found;
 use super::trust::{Host, State};
-use super::Summary;
 use crate::image::TopEntry;
 use crate::image::digest::Digest;
 use crate::image::store::{Store, StoreProblem, Tree, TreeStamp};

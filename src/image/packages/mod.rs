@@ -48,7 +48,8 @@ impl Files for OfHost<'_> {
 
     fn list(&self, dir: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.place(Path::new(dir))).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
     }
@@ -144,7 +145,8 @@ pub(crate) fn of_part(whole: &super::store::About, draft: &Draft) -> Packages {
 
 /// The `ID` of os-release.
 fn distribution(files: &dyn Files) -> String {
-    let text = files.read("/etc/os-release").or_else(|| files.read("/usr/lib/os-release")).unwrap_or_default();
+    let text =
+        files.read("/etc/os-release").or_else(|| files.read("/usr/lib/os-release")).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let id = text.lines().find_map(|line| line.strip_prefix("ID="));
     id.map(|id| id.trim_matches(['"', '\'']).to_owned()).unwrap_or_default()
@@ -196,12 +198,15 @@ impl Packages {
 
     /// By kind and name, without those of which nothing is left.
     fn sort(&mut self) {
-        let mut order: Vec<usize> = (0..self.packages.len()).filter(|at| self.packages[*at].kept > 0).collect();
+        let mut order: Vec<usize> =
+            (0..self.packages.len()).filter(|at| self.packages[*at].kept > 0).collect();
         order.sort_by(|a, b| self.packages[*a].cmp(&self.packages[*b]));
         let place: HashMap<u32, u32> = order
             .iter()
             .enumerate()
-            .map(|(new, old)| (u32::try_from(*old).unwrap_or(u32::MAX), u32::try_from(new).unwrap_or(u32::MAX)))
+            .map(|(new, old)| {
+                (u32::try_from(*old).unwrap_or(u32::MAX), u32::try_from(new).unwrap_or(u32::MAX))
+            })
             .collect();
         self.packages = order.iter().map(|at| self.packages[*at].clone()).collect();
         self.owners.retain(|_, owner| match place.get(owner) {
@@ -219,7 +224,9 @@ fn files_among(paths: &[Vec<u8>]) -> Vec<&Vec<u8>> {
     let above = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/');
     let parents: HashSet<&[u8]> = paths.iter().filter_map(|path| Some(&path[..above(path)?])).collect();
     // Directories of a package that are links of the system's, with nothing left below.
-    let merged = |path: &[u8]| [b"/bin".as_slice(), b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/sbin"].contains(&path);
+    let merged = |path: &[u8]| {
+        [b"/bin".as_slice(), b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/sbin"].contains(&path)
+    };
     paths.iter().filter(|path| !parents.contains(path.as_slice()) && !merged(path)).collect()
 }
 

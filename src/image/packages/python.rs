@@ -29,8 +29,10 @@ pub(super) fn read(files: &dyn Files, draft: &Draft, take: &mut dyn FnMut(Entry)
         let record = files.read(&format!("{info}/RECORD")).unwrap_or_default();
         let record = String::from_utf8_lossy(&record).into_owned();
         let listed = record.lines().filter_map(|line| line.split(',').next());
-        let mut paths: Vec<Vec<u8>> =
-            listed.filter(|name| !name.starts_with("..")).map(|name| format!("{above}/{name}").into_bytes()).collect();
+        let mut paths: Vec<Vec<u8>> = listed
+            .filter(|name| !name.starts_with(".."))
+            .map(|name| format!("{above}/{name}").into_bytes())
+            .collect();
         // Debian's have no RECORD: the directory itself is known at least.
         if paths.is_empty() {
             paths.push(text.as_bytes().to_vec());

@@ -106,7 +106,9 @@ pub fn purl(package: &Package) -> String {
         let mut out = String::new();
         for byte in text.bytes() {
             match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => out.push(char::from(byte)),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
+                    out.push(char::from(byte))
+                }
                 other => out.push_str(&format!("%{other:02X}")),
             }
         }
@@ -120,7 +122,8 @@ pub fn purl(package: &Package) -> String {
     };
     // PyPI's names are the same in either case and with either mark.
     let name = if package.kind == "pypi" { name.to_lowercase().replace('_', "-") } else { name };
-    let arch = if package.arch.is_empty() { String::new() } else { format!("?arch={}", encoded(&package.arch)) };
+    let arch =
+        if package.arch.is_empty() { String::new() } else { format!("?arch={}", encoded(&package.arch)) };
     format!("pkg:{}/{space}{name}@{version}{arch}", package.kind)
 }
 
@@ -174,7 +177,13 @@ mod tests {
             files: 2,
         };
         assert_eq!(purl(&package), "pkg:deb/debian/libstdc%2B%2B6@1%3A2~3%2Bb1?arch=amd64");
-        let python = Package { kind: "pypi".into(), name: "Foo_Bar".into(), distribution: String::new(), arch: String::new(), ..package };
+        let python = Package {
+            kind: "pypi".into(),
+            name: "Foo_Bar".into(),
+            distribution: String::new(),
+            arch: String::new(),
+            ..package
+        };
         assert_eq!(purl(&python), "pkg:pypi/foo-bar@1%3A2~3%2Bb1");
     }
 }

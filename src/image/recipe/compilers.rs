@@ -14,20 +14,38 @@ const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 /// Start-up files and libraries of the C library. Since glibc 2.34 the archives
 /// of its former parts are empty, and still named by build scripts.
 const C_LIBRARY: &[&str] = &[
-    "crt1.o", "Scrt1.o", "crti.o", "crtn.o", "libc.so", "libc_nonshared.a", "libm.so", "libpthread.a", "libdl.a",
-    "librt.a", "libutil.a",
+    "crt1.o",
+    "Scrt1.o",
+    "crti.o",
+    "crtn.o",
+    "libc.so",
+    "libc_nonshared.a",
+    "libm.so",
+    "libpthread.a",
+    "libdl.a",
+    "librt.a",
+    "libutil.a",
 ];
 
 /// Parts of gcc's own directory that every link needs.
-const GCC_PARTS: &[&str] =
-    &["crtbegin.o", "crtbeginS.o", "crtend.o", "crtendS.o", "crtfastmath.o", "libgcc.a", "libgcc_eh.a", "libgcc_s.so"];
+const GCC_PARTS: &[&str] = &[
+    "crtbegin.o",
+    "crtbeginS.o",
+    "crtend.o",
+    "crtendS.o",
+    "crtfastmath.o",
+    "libgcc.a",
+    "libgcc_eh.a",
+    "libgcc_s.so",
+];
 
 /// Whether a file name is that of a driver: `gcc`, `gcc-12`, `x86_64-linux-gnu-gcc-12`.
 pub(super) fn is(name: &str, drivers: &[&str]) -> bool {
     let name = name.strip_prefix("x86_64-linux-gnu-").unwrap_or(name);
     drivers.iter().any(|driver| {
         name.strip_prefix(driver).is_some_and(|rest| {
-            rest.is_empty() || rest.strip_prefix('-').is_some_and(|version| version.bytes().all(|b| b.is_ascii_digit()))
+            rest.is_empty()
+                || rest.strip_prefix('-').is_some_and(|version| version.bytes().all(|b| b.is_ascii_digit()))
         })
     })
 }
@@ -47,7 +65,12 @@ pub(super) fn gxx(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> 
         return Err(missing("g++", &standard, &format!("libstdc++-{version}-dev")));
     }
     builder.part("g++", &standard, "headers", &|_, _| true)?;
-    builder.part_if_there("g++", &format!("/usr/include/x86_64-linux-gnu/c++/{version}"), "headers", &|_, _| true)
+    builder.part_if_there(
+        "g++",
+        &format!("/usr/include/x86_64-linux-gnu/c++/{version}"),
+        "headers",
+        &|_, _| true,
+    )
 }
 
 /// What both have in common; answers the version.
@@ -59,7 +82,8 @@ fn compiler(
     package: &str,
 ) -> Result<String> {
     let name = program.real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let version = name.rsplit_once('-').map(|(_, version)| version).filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
+    let version =
+        name.rsplit_once('-').map(|(_, version)| version).filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
     let Some(version) = version.map(str::to_owned) else {
         return Err(missing(recipe, &format!("{name}-N, with its version in its name"), package));
     };
@@ -67,7 +91,9 @@ fn compiler(
     if !builder.exists(Path::new(&format!("{dir}/{stage}"))) {
         return Err(missing(recipe, &format!("{dir}/{stage}"), package));
     }
-    for program in [format!("{dir}/{stage}"), format!("{dir}/collect2"), "/usr/bin/as".into(), "/usr/bin/ld".into()] {
+    for program in
+        [format!("{dir}/{stage}"), format!("{dir}/collect2"), "/usr/bin/as".into(), "/usr/bin/ld".into()]
+    {
         builder.helper(recipe, &program, "stage of the compiler")?;
     }
     let why = || Why::Recipe { recipe: recipe.into(), part: "plug-in of the linker".into() };
@@ -92,7 +118,8 @@ fn linking(builder: &mut Builder<'_, '_>, recipe: &'static str, dir: &str) -> Re
     }
     // What the linker scripts name.
     for name in ["libc.so.6", "libm.so.6", "libmvec.so.1", "libgcc_s.so.1"] {
-        builder.part_if_there(recipe, &format!("{LIBRARIES}/{name}"), "library to link with", &|_, _| true)?;
+        builder
+            .part_if_there(recipe, &format!("{LIBRARIES}/{name}"), "library to link with", &|_, _| true)?;
     }
     Ok(())
 }
@@ -100,8 +127,12 @@ fn linking(builder: &mut Builder<'_, '_>, recipe: &'static str, dir: &str) -> Re
 /// Headers, as the packages list them: other packages' lie in the same directories.
 fn headers(builder: &mut Builder<'_, '_>, recipe: &'static str, packages: &[&str]) -> Result<()> {
     for package in packages {
-        let lists = [format!("/var/lib/dpkg/info/{package}:amd64.list"), format!("/var/lib/dpkg/info/{package}.list")];
-        let Some(list) = lists.iter().find_map(|list| std::fs::read_to_string(builder.host.place(Path::new(list))).ok())
+        let lists = [
+            format!("/var/lib/dpkg/info/{package}:amd64.list"),
+            format!("/var/lib/dpkg/info/{package}.list"),
+        ];
+        let Some(list) =
+            lists.iter().find_map(|list| std::fs::read_to_string(builder.host.place(Path::new(list))).ok())
         else {
             return Err(missing(recipe, &format!("the list of files of {package}"), package));
         };

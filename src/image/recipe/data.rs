@@ -19,17 +19,25 @@ const OPENSSL_FILE: &str = "/usr/lib/ssl/cert.pem";
 /// from the sources of the package `locales`.
 pub(super) fn locales(builder: &mut Builder<'_, '_>, names: &[String]) -> Result<()> {
     if names.is_empty() {
-        return Err(Error::new(Kind::Usage, "the recipe locale needs the names of locales").help("for example C.UTF-8"));
+        return Err(Error::new(Kind::Usage, "the recipe locale needs the names of locales")
+            .help("for example C.UTF-8"));
     }
     for name in names {
         let (language, charset) = name.split_once('.').unwrap_or((name, "UTF-8"));
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'@'));
+        let plain = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'@'))
+        };
         if !plain(language) || !plain(charset) {
-            return Err(Error::new(Kind::Usage, format!("'{}' is not the name of a locale", name.escape_default()))
-                .help("for example de_DE.UTF-8"));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("'{}' is not the name of a locale", name.escape_default()),
+            )
+            .help("for example de_DE.UTF-8"));
         }
         // glibc looks for the charset in lower case and without marks.
-        let folded: String = charset.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        let folded: String =
+            charset.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
         let dir = format!("{LOCALES}/{language}.{folded}");
         if builder.exists(Path::new(&dir)) {
             builder.part("locale", &dir, name, &|_, _| true)?;
@@ -40,7 +48,13 @@ pub(super) fn locales(builder: &mut Builder<'_, '_>, names: &[String]) -> Result
     Ok(())
 }
 
-fn make_locale(builder: &mut Builder<'_, '_>, name: &str, language: &str, charset: &str, dir: &str) -> Result<()> {
+fn make_locale(
+    builder: &mut Builder<'_, '_>,
+    name: &str,
+    language: &str,
+    charset: &str,
+    dir: &str,
+) -> Result<()> {
     let tool = Path::new("/usr/bin/localedef");
     let source = format!("/usr/share/i18n/locales/{language}");
     if !builder.host.is_system() || !builder.exists(tool) || !builder.exists(Path::new(&source)) {
@@ -62,7 +76,12 @@ fn make_locale(builder: &mut Builder<'_, '_>, name: &str, language: &str, charse
         return Err(Error::new(Kind::Host, format!("localedef cannot make {name}: {line}"))
             .help("'localedef --help' tells where the sources are"));
     }
-    builder.fresh_tree(&out, Path::new(dir), &|_| true, &Why::Recipe { recipe: "locale".into(), part: name.into() })
+    builder.fresh_tree(
+        &out,
+        Path::new(dir),
+        &|_| true,
+        &Why::Recipe { recipe: "locale".into(), part: name.into() },
+    )
 }
 
 /// Time zones by name; `all` for every one.
@@ -74,8 +93,11 @@ pub(super) fn time_zones(builder: &mut Builder<'_, '_>, names: &[String]) -> Res
         let plain = name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
         let path = format!("{ZONES}/{name}");
         if !plain || !builder.exists(Path::new(&path)) {
-            return Err(Error::new(Kind::Usage, format!("there is no time zone '{}' here", name.escape_default()))
-                .help(format!("'ls {ZONES}' shows them; the package is tzdata")));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("there is no time zone '{}' here", name.escape_default()),
+            )
+            .help(format!("'ls {ZONES}' shows them; the package is tzdata")));
         }
         builder.part("time-zones", &path, name, &|_, _| true)?;
     }
@@ -89,7 +111,8 @@ pub(super) fn all_time_zones(builder: &mut Builder<'_, '_>, recipe: &'static str
         builder.note("this host has no time zones: install the package tzdata");
         return Ok(());
     }
-    let wants = |names: &[&str], _: bool| !matches!(names, ["posix" | "right" | "localtime" | "posixrules", ..]);
+    let wants =
+        |names: &[&str], _: bool| !matches!(names, ["posix" | "right" | "localtime" | "posixrules", ..]);
     builder.part(recipe, ZONES, "time zones", &wants)
 }
 

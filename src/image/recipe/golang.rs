@@ -14,14 +14,17 @@ const RECIPE: &str = "go";
 const TOOLS: &[&str] = &["asm", "buildid", "compile", "link", "pack"];
 
 pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
-    let Some(root) = program.real.parent().and_then(Path::parent).and_then(Path::to_str).map(str::to_owned) else {
+    let Some(root) = program.real.parent().and_then(Path::parent).and_then(Path::to_str).map(str::to_owned)
+    else {
         return Err(missing(RECIPE, "GOROOT", "golang-go"));
     };
     let tools = format!("{root}/pkg/tool/linux_amd64");
     if !builder.exists(Path::new(&format!("{tools}/compile"))) {
         return Err(missing(RECIPE, &format!("{tools}/compile"), "golang-go"));
     }
-    for tool in TOOLS.iter().filter(|tool| builder.exists(Path::new(&format!("{tools}/{tool}")))).collect::<Vec<_>>() {
+    for tool in
+        TOOLS.iter().filter(|tool| builder.exists(Path::new(&format!("{tools}/{tool}")))).collect::<Vec<_>>()
+    {
         builder.helper(RECIPE, &format!("{tools}/{tool}"), "tool")?;
     }
     let everything = |_: &[&str], _: bool| true;

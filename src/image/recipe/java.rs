@@ -24,7 +24,17 @@ const COMPILER: &[&str] = &["java.base", "java.compiler", "jdk.compiler", "jdk.z
 
 /// Files that jlink makes and nobody needs: other programs, a helper that starts
 /// processes, tools' data, licences (the packages' own are on the host).
-const WITHOUT: &[&str] = &["bin", "legal", "lib/jexec", "lib/jspawnhelper", "lib/classlist", "lib/src.zip", "lib/jrt-fs.jar", "man", "include"];
+const WITHOUT: &[&str] = &[
+    "bin",
+    "legal",
+    "lib/jexec",
+    "lib/jspawnhelper",
+    "lib/classlist",
+    "lib/src.zip",
+    "lib/jrt-fs.jar",
+    "man",
+    "include",
+];
 
 pub(super) fn java(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
     follow(builder, program, MODULES, "java")
@@ -83,7 +93,8 @@ fn link(
         .output()
         .map_err(|error| crate::image::build::unread(linker, &error))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned();
         let message = format!("{} failed: {line}", linker.display());
         return Err(Error::new(Kind::Host, message).help("install the package openjdk-17-jdk-headless whole"));
@@ -103,7 +114,19 @@ fn link(
 
 /// The files of a runtime, without what draws, plays and debugs.
 fn runtime(builder: &mut Builder<'_, '_>, home: &Path) -> Result<()> {
-    let skip = ["src.zip", "ct.sym", "jexec", "jspawnhelper", "classlist", "jrt-fs.jar", "libawt_xawt.so", "libsplashscreen.so", "libjsound.so", "libjawt.so", "libatk-wrapper.so"];
+    let skip = [
+        "src.zip",
+        "ct.sym",
+        "jexec",
+        "jspawnhelper",
+        "classlist",
+        "jrt-fs.jar",
+        "libawt_xawt.so",
+        "libsplashscreen.so",
+        "libjsound.so",
+        "libjawt.so",
+        "libatk-wrapper.so",
+    ];
     let wants = |names: &[&str], _: bool| match names {
         ["conf" | "lib" | "release", ..] => !names.iter().any(|name| skip.contains(name)),
         _ => false,

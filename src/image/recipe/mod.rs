@@ -27,6 +27,9 @@ use crate::policy::suggest;
 pub(crate) use remember::image_of_record;
 pub use remember::{Wanted, image};
 
+/// A recipe without a program: its parameters.
+type Alone = fn(&mut Builder<'_, '_>, &[String]) -> Result<()>;
+
 /// Something that can be followed.
 struct Recipe {
     name: &'static str,
@@ -35,7 +38,7 @@ struct Recipe {
     /// For a program; `None`: it stands alone.
     program: Option<fn(&mut Builder<'_, '_>, &Taken) -> Result<()>>,
     /// On its own, with parameters.
-    alone: Option<fn(&mut Builder<'_, '_>, &[String]) -> Result<()>>,
+    alone: Option<Alone>,
     /// The policy that ships for it.
     policy: Option<&'static str>,
 }
@@ -68,10 +71,7 @@ const fn for_programs(
     Recipe { name, knows, program: Some(follow), alone: None, policy }
 }
 
-const fn standing_alone(
-    name: &'static str,
-    follow: fn(&mut Builder<'_, '_>, &[String]) -> Result<()>,
-) -> Recipe {
+const fn standing_alone(name: &'static str, follow: Alone) -> Recipe {
     Recipe { name, knows: NOBODY, program: None, alone: Some(follow), policy: None }
 }
 
@@ -173,7 +173,11 @@ mod tests {
     #[test]
     fn recipe_lists_are_those_of_the_recipes() {
         let names = |alone: bool| -> Vec<&str> {
-            RECIPES.iter().filter(|recipe| recipe.alone.is_some() == alone).map(|recipe| recipe.name).collect()
+            RECIPES
+                .iter()
+                .filter(|recipe| recipe.alone.is_some() == alone)
+                .map(|recipe| recipe.name)
+                .collect()
         };
         assert_eq!(names(false), NAMES);
         assert_eq!(names(true), ALONE);

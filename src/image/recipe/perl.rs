@@ -12,8 +12,22 @@ const RECIPE: &str = "perl";
 
 /// Parts that only developers of modules use, by name at the top of a directory.
 const WITHOUT: &[&str] = &[
-    "CORE", "CPAN", "CPAN.pm", "ExtUtils", "TAP", "Test", "Test2", "Test.pm", "Test2.pm", "Module", "Pod", "pod", "perl5db.pl", "DB.pm",
-    "Devel", "App",
+    "CORE",
+    "CPAN",
+    "CPAN.pm",
+    "ExtUtils",
+    "TAP",
+    "Test",
+    "Test2",
+    "Test.pm",
+    "Test2.pm",
+    "Module",
+    "Pod",
+    "pod",
+    "perl5db.pl",
+    "DB.pm",
+    "Devel",
+    "App",
 ];
 
 pub(super) fn follow(builder: &mut Builder<'_, '_>, _: &Taken) -> Result<()> {

@@ -16,8 +16,22 @@ const RECIPE: &str = "python3";
 
 /// Parts of the library that no box needs, by name at its top.
 const WITHOUT: &[&str] = &[
-    "test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "lib2to3", "venv", "pydoc_data",
-    "distutils", "curses", "dist-packages", "site-packages", "sitecustomize.py", "antigravity.py", "this.py",
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "turtle.py",
+    "ensurepip",
+    "lib2to3",
+    "venv",
+    "pydoc_data",
+    "distutils",
+    "curses",
+    "dist-packages",
+    "site-packages",
+    "sitecustomize.py",
+    "antigravity.py",
+    "this.py",
 ];
 
 /// Directories of tests, wherever they are.
@@ -26,8 +40,18 @@ const TESTS: &[&str] = &["test", "tests", "idle_test"];
 /// Compiled modules that are tests, want hardware or a terminal, or bring a
 /// database of their own that nothing else reads.
 const WITHOUT_MODULES: &[&str] = &[
-    "_test", "_ctypes_test", "_xxtestfuzz", "_xxsubinterpreters", "xxlimited", "_tkinter", "ossaudiodev", "nis",
-    "_curses", "readline", "_dbm", "_gdbm",
+    "_test",
+    "_ctypes_test",
+    "_xxtestfuzz",
+    "_xxsubinterpreters",
+    "xxlimited",
+    "_tkinter",
+    "ossaudiodev",
+    "nis",
+    "_curses",
+    "readline",
+    "_dbm",
+    "_gdbm",
 ];
 
 pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
@@ -38,7 +62,8 @@ pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<(
     }
     let config = format!("config-{version}");
     let sources = |names: &[&str], dir: bool| {
-        let (first, last) = (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
+        let (first, last) =
+            (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
         let wanted = !WITHOUT.contains(&first) && !first.starts_with(&config) && first != "lib-dynload";
         let tests = names.iter().any(|name| TESTS.contains(name));
         wanted && !tests && last != "__pycache__" && (dir || last.ends_with(".py"))
@@ -63,7 +88,8 @@ fn version(real: &Path) -> Result<String> {
     if version.split('.').count() == 2 && version.split('.').all(|part| part.parse::<u32>().is_ok()) {
         return Ok(version.to_owned());
     }
-    let message = format!("the recipe {RECIPE} needs a program called python3.N, and {} is not", real.display());
+    let message =
+        format!("the recipe {RECIPE} needs a program called python3.N, and {} is not", real.display());
     Err(Error::new(Kind::Host, message).help("name /usr/bin/python3"))
 }
 
@@ -82,13 +108,15 @@ fn compiled(builder: &mut Builder<'_, '_>, library: &Path, version: &str) -> Res
         .collect();
     let mut stale = 0_u32;
     for source in sources {
-        let (Some(dir), Some(stem)) = (source.parent(), source.file_stem().and_then(|stem| stem.to_str())) else {
+        let (Some(dir), Some(stem)) = (source.parent(), source.file_stem().and_then(|stem| stem.to_str()))
+        else {
             continue;
         };
         let cache = dir.join("__pycache__").join(format!("{stem}.{tag}.pyc"));
         match is_of(&builder.host.place(&cache), &builder.host.place(&source)) {
             Some(true) => {
-                let why = Why::Recipe { recipe: RECIPE.to_owned(), part: "standard library, compiled".to_owned() };
+                let why =
+                    Why::Recipe { recipe: RECIPE.to_owned(), part: "standard library, compiled".to_owned() };
                 builder.stand_in(&source, &cache, &dir.join(format!("{stem}.pyc")), why)?;
             }
             Some(false) => stale += 1,
@@ -96,7 +124,8 @@ fn compiled(builder: &mut Builder<'_, '_>, library: &Path, version: &str) -> Res
         }
     }
     if stale > 0 {
-        builder.note(format!("{stale} compiled files of the host do not fit their sources and were left out"));
+        builder
+            .note(format!("{stale} compiled files of the host do not fit their sources and were left out"));
     }
     builder.prune_below(library);
     Ok(())

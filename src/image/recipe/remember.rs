@@ -109,16 +109,14 @@ fn make(
     wanted: &Wanted<'_>,
     progress: &dyn Progress,
 ) -> Result<Digest> {
-    let program = Program {
-        path: PathBuf::from(wanted.program),
-        at: None,
-        recipe: Some(wanted.recipe.to_owned()),
-    };
+    let program =
+        Program { path: PathBuf::from(wanted.program), at: None, recipe: Some(wanted.recipe.to_owned()) };
     // No entry point: the policy's own command is what runs in it.
     let request = Request { programs: vec![program], without_entry: true, ..Request::default() };
     let source = format!("recipe {} for {}", wanted.recipe, wanted.program);
     let (built, seen) = request.build_on(host.clone(), store, Made::Recipe, &source, progress)?;
-    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(i128::MAX));
+    let now =
+        std::time::UNIX_EPOCH.elapsed().map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(i128::MAX));
     let settled = seen.values().flatten().all(|state| state.changed() <= now - RACY_NS);
     let seen: Option<Vec<_>> =
         seen.into_iter().map(|(path, state)| Some((path.to_str()?.to_owned(), state))).collect();

@@ -10,7 +10,23 @@ use crate::image::build::capture::Taken;
 
 const RECIPE: &str = "ruby";
 
-const WITHOUT: &[&str] = &["bundler", "bundler.rb", "rdoc", "rdoc.rb", "irb", "irb.rb", "debug", "racc", "rbs", "typeprof", "mkmf.rb", "reline", "reline.rb", "drb", "drb.rb"];
+const WITHOUT: &[&str] = &[
+    "bundler",
+    "bundler.rb",
+    "rdoc",
+    "rdoc.rb",
+    "irb",
+    "irb.rb",
+    "debug",
+    "racc",
+    "rbs",
+    "typeprof",
+    "mkmf.rb",
+    "reline",
+    "reline.rb",
+    "drb",
+    "drb.rb",
+];
 
 pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
     let name = program.real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -25,7 +41,12 @@ pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<(
             && (dir || [".rb", ".so"].iter().any(|end| last.ends_with(end)))
     };
     builder.part(RECIPE, &library, "library", &wants)?;
-    builder.part_if_there(RECIPE, &format!("/usr/lib/x86_64-linux-gnu/ruby/{version}.0"), "compiled modules", &wants)?;
+    builder.part_if_there(
+        RECIPE,
+        &format!("/usr/lib/x86_64-linux-gnu/ruby/{version}.0"),
+        "compiled modules",
+        &wants,
+    )?;
     let gems = |names: &[&str], dir: bool| {
         matches!(names.first(), Some(&"rubygems" | &"rubygems.rb")) && wants(names, dir)
     };

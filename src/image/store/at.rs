@@ -186,7 +186,8 @@ impl Dir {
 
     /// Opens a file that is only there to be locked, and makes it where it is missing.
     pub(super) fn lock_file(&self, name: &OsStr) -> Done<File> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let fd = openat(self, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
             .map_err(|errno| self.problem("openat", name, errno))?;
         Ok(File::from(fd))

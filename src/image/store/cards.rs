@@ -219,7 +219,14 @@ impl About {
 impl Card {
     /// A card of an image and its account.
     #[must_use]
-    pub fn new(made: Made, source: String, header: &Header, census: Census, about: &About, set_id: u64) -> Self {
+    pub fn new(
+        made: Made,
+        source: String,
+        header: &Header,
+        census: Census,
+        about: &About,
+        set_id: u64,
+    ) -> Self {
         Self {
             version: VERSION,
             made,
@@ -280,7 +287,9 @@ impl Store {
     /// It cannot be read, or its bytes are not those of its name.
     pub fn policy(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreProblem> {
         let Some(dir) = self.top.dir(OsStr::new("policies"))? else { return Ok(None) };
-        let Some(bytes) = self.read(&dir, OsStr::new(&digest.to_string()), MAX_CARD)? else { return Ok(None) };
+        let Some(bytes) = self.read(&dir, OsStr::new(&digest.to_string()), MAX_CARD)? else {
+            return Ok(None);
+        };
         let found = Digest::of(&bytes);
         if found == *digest {
             return Ok(Some(bytes));

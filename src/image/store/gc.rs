@@ -212,9 +212,7 @@ impl Store {
             Err(problem) => return Err(problem),
         };
         let files = manifest.entries().iter().filter_map(|entry| match &entry.what {
-            What::File { mode, size, digest } => {
-                Some((named(digest, *mode).0, size.next_multiple_of(4096)))
-            }
+            What::File { mode, size, digest } => Some((named(digest, *mode).0, size.next_multiple_of(4096))),
             _ => None,
         });
         let once: BTreeMap<OsString, u64> = files.collect();

@@ -65,7 +65,7 @@ pub use problem::StoreProblem;
 pub use refs::{Ref, RefProblem, check_name};
 pub use tree::{Tree, TreeStamp};
 pub use verify::{Checked, Mismatch};
-pub(crate) use view::{Mounts, Seen, Summary, View, summarise};
+pub(crate) use view::{Mounts, Summary, summarise};
 pub(crate) use writer::{StreamProblem, Writer};
 
 /// Root's store, unless it says otherwise.
@@ -230,7 +230,8 @@ impl Store {
     pub(crate) fn make_room(&self) {
         no_matter(self.sweep_temporaries(), "a leftover that cannot be removed is no reason to fail");
         let crowded = self.top.dir(OsStr::new("closures")).ok().flatten();
-        let crowded = crowded.and_then(|dir| dir.names().ok()).is_some_and(|names| names.len() >= MAX_CLOSURES);
+        let crowded =
+            crowded.and_then(|dir| dir.names().ok()).is_some_and(|names| names.len() >= MAX_CLOSURES);
         if crowded || (self.cap < u64::MAX && self.used().is_ok_and(|used| used > self.cap / 10 * 9)) {
             let limits = Limits { bytes: self.cap / 4 * 3, closures: MAX_CLOSURES / 4 * 3, wait: false };
             no_matter(self.collect(&limits), "without room, the root is a private copy, and says so");

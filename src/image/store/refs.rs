@@ -55,7 +55,9 @@ impl From<StoreProblem> for RefProblem {
 impl fmt::Display for RefProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAName(name, why) => write!(f, "'{}' is not the name of an image: {why}", name.escape_default()),
+            Self::NotAName(name, why) => {
+                write!(f, "'{}' is not the name of an image: {why}", name.escape_default())
+            }
             Self::Unknown(name, _) => write!(f, "there is no image '{name}'"),
             Self::Missing(id) => write!(f, "there is no image {id}"),
             Self::Ambiguous(digits) => write!(f, "several images begin with '{digits}'"),
@@ -74,7 +76,9 @@ impl RefProblem {
     #[must_use]
     pub fn help(&self) -> String {
         match self {
-            Self::NotAName(..) => "a name is letters, digits, '.', '_', '-' and ':', a letter or digit first".into(),
+            Self::NotAName(..) => {
+                "a name is letters, digits, '.', '_', '-' and ':', a letter or digit first".into()
+            }
             Self::Unknown(_, Some(near)) => format!("did you mean '{near}'?"),
             Self::Unknown(..) | Self::Missing(_) => {
                 "'stockade image list' shows what there is; 'stockade image build' makes one".into()
@@ -119,7 +123,9 @@ impl Ref {
             let hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             return match digits.parse() {
                 Ok(digest) => Ok(Self::Id(digest)),
-                Err(_) if hex && (MIN_DIGITS..64).contains(&digits.len()) => Ok(Self::Short(digits.to_owned())),
+                Err(_) if hex && (MIN_DIGITS..64).contains(&digits.len()) => {
+                    Ok(Self::Short(digits.to_owned()))
+                }
                 Err(_) => problem("an id has 8 to 64 lower-case hexadecimal digits"),
             };
         }
@@ -191,7 +197,9 @@ impl Store {
         let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
         match text.and_then(Digest::from_id) {
             Some(digest) => Ok(Some(digest)),
-            None => Err(StoreProblem::Damaged { path: dir.path().join(name), why: "it names no image".into() }),
+            None => {
+                Err(StoreProblem::Damaged { path: dir.path().join(name), why: "it names no image".into() })
+            }
         }
     }
 

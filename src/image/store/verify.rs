@@ -118,7 +118,8 @@ impl Store {
         let path = self.path().join("manifests").join(image.to_string());
         let missing = StoreProblem::Damaged { path, why: "it is missing".into() };
         let manifest = self.manifest(image)?.ok_or(missing)?;
-        let mut verifier = Verifier { full, uid: nix::unistd::geteuid().as_raw(), checked: Checked::default() };
+        let mut verifier =
+            Verifier { full, uid: nix::unistd::geteuid().as_raw(), checked: Checked::default() };
         for entry in manifest.entries() {
             let What::File { mode, size, digest } = &entry.what else { continue };
             verifier.checked.files += 1;
@@ -132,7 +133,8 @@ impl Store {
                 Err(problem) => return Err(problem),
             };
             if full {
-                let found = content.digest().map_or_else(|error| error.to_string(), |found| found.to_string());
+                let found =
+                    content.digest().map_or_else(|error| error.to_string(), |found| found.to_string());
                 if found != digest.to_string() {
                     verifier.mismatch(&entry.path, "digest", digest, found);
                 }

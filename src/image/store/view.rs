@@ -95,7 +95,8 @@ impl Mounts<'_> {
         }
         let header = manifest.header().clone();
         Manifest::new(header, entries).map_err(|problem| {
-            Error::new(Kind::Usage, format!("nothing can be mounted at {problem}")).help("mount it at another path")
+            Error::new(Kind::Usage, format!("nothing can be mounted at {problem}"))
+                .help("mount it at another path")
         })
     }
 }
@@ -149,7 +150,9 @@ impl Store {
         }
         let Ok(laid_out) = view.laid_out.parse() else { return Ok(None) };
         match self.tree(&laid_out)? {
-            Some((tree, stamp)) if stamp == view.stamp => Ok(Some(Seen { view, tree, laid_out, read: false })),
+            Some((tree, stamp)) if stamp == view.stamp => {
+                Ok(Some(Seen { view, tree, laid_out, read: false }))
+            }
             _ => Ok(None),
         }
     }

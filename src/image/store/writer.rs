@@ -288,7 +288,11 @@ impl Writer<'_> {
             match &entry.what {
                 What::Dir { .. } => drop(parent.make(name, 0o700)?),
                 What::Symlink { target } => {
-                    parent.symlink(std::os::unix::ffi::OsStrExt::from_bytes(target.as_slice()), name, entry.mtime)?;
+                    parent.symlink(
+                        std::os::unix::ffi::OsStrExt::from_bytes(target.as_slice()),
+                        name,
+                        entry.mtime,
+                    )?;
                 }
                 What::File { mode, digest, size } => {
                     let wanted = (*digest, *mode, *size, entry.mtime);
@@ -319,7 +323,8 @@ impl Writer<'_> {
         let shelf = self.store.shelf_if_there(&object)?.ok_or_else(|| damaged("it is missing"))?;
         let stat = shelf.stat(&object)?.ok_or_else(|| damaged("it is missing"))?;
         if stat.mode == mode && stat.mtime == (mtime, 0) {
-            if !self.known.contains(&object) && whole(&shelf, &object, object_mode, size, &digest)?.is_none() {
+            if !self.known.contains(&object) && whole(&shelf, &object, object_mode, size, &digest)?.is_none()
+            {
                 return Err(damaged("its bytes are not those of its name"));
             }
             match shelf.link(&object, parent, name) {

@@ -158,7 +158,12 @@ impl<'c> Reader<'c> {
     }
 
     /// The known fields of an object.
-    pub(crate) fn fields<'v, 't>(&mut self, value: &'v Value<'t>, what: &str, known: &[&str]) -> Option<Fields<'v, 't>> {
+    pub(crate) fn fields<'v, 't>(
+        &mut self,
+        value: &'v Value<'t>,
+        what: &str,
+        known: &[&str],
+    ) -> Option<Fields<'v, 't>> {
         let mut fields = self.members(value, what)?;
         fields.entries.retain(|(name, key, _)| {
             let is_known = known.contains(name);
@@ -249,7 +254,12 @@ impl<'c> Reader<'c> {
     }
 
     /// One of a few words.
-    pub(crate) fn choice<T: Clone>(&mut self, value: &Value<'_>, what: &str, known: &[(&str, T)]) -> Option<Spanned<T>> {
+    pub(crate) fn choice<T: Clone>(
+        &mut self,
+        value: &Value<'_>,
+        what: &str,
+        known: &[(&str, T)],
+    ) -> Option<Spanned<T>> {
         let word = self.string(value, what)?;
         if let Some((_, meaning)) = known.iter().find(|k| k.0 == word.value) {
             return Some(Spanned::new(meaning.clone(), word.span));

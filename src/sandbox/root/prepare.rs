@@ -215,9 +215,11 @@ impl<'a> Layout<'a> {
                 out.expected.push(expected(at, Some("proc"), PROC_ATTR));
                 return Ok(());
             }
-            PathSource::Payload => {
-                (self.payload_place(at, payload_size)?, noexec(base.and(Attr::RDONLY).and(Attr::NOSYMFOLLOW)), "tmpfs")
-            }
+            PathSource::Payload => (
+                self.payload_place(at, payload_size)?,
+                noexec(base.and(Attr::RDONLY).and(Attr::NOSYMFOLLOW)),
+                "tmpfs",
+            ),
             PathSource::Devices(names) => {
                 let devices = names.iter().map(|n| device(n)).collect::<Result<Vec<_>>>()?;
                 for name in names {
