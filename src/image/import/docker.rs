@@ -36,7 +36,7 @@ pub(super) fn read(bundle: &Bundle, tag: Option<&str>) -> Result<Parts, Refused>
     let has = |image: &Image, tag: &str| {
         let tags = image.tags.iter().flatten();
         tags.into_iter()
-            .any(|known| known == tag || known.rsplit_once('/').is_some_and(|(_, name)| name == tag))
+            .any(|known| known == tag || known.strip_suffix(tag).is_some_and(|host| host.ends_with('/')))
     };
     let fitting: Vec<&Image> = images.iter().filter(|image| tag.is_none_or(|tag| has(image, tag))).collect();
     let image = match (&fitting[..], tag) {
