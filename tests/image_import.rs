@@ -133,7 +133,7 @@ fn export_is_read_by_skopeo_and_umoci_and_theirs_by_us() {
     fs::hard_link(root.join("a/stays"), root.join("a/second")).unwrap();
     fs::write(root.join("long-".to_owned() + &"x".repeat(200)), "long").unwrap();
     run("umoci", &["repack", "--image", "made:m", "bundle"]);
-    fs::remove_dir_all(&stockade.dir.join("bundle")).unwrap();
+    fs::remove_dir_all(stockade.dir.join("bundle")).unwrap();
     run("umoci", &[&["unpack"], rootless, &["--image", "made:m", "bundle"]].concat());
     fs::remove_file(root.join("a/gone")).unwrap();
     fs::remove_dir_all(root.join("a/b")).unwrap();
