@@ -282,6 +282,7 @@ fn unpack(source: &RootSource, to: &Path) {
         let path = to.join(entry.path.strip_prefix("/").unwrap());
         match &entry.kind {
             PrivateKind::Dir => fs::create_dir(&path).unwrap(),
+            PrivateKind::Stored { .. } => panic!("a closure has its contents with it"),
             PrivateKind::Symlink(target) => std::os::unix::fs::symlink(target, &path).unwrap(),
             PrivateKind::File(content) => {
                 let mut bytes = Vec::new();

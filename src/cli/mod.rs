@@ -2,6 +2,7 @@
 
 mod doctor;
 mod escape;
+mod image;
 mod policy;
 mod run;
 mod say;
@@ -31,6 +32,9 @@ struct Arguments {
 enum Command {
     /// Run one program under every layer, and report what the kernel showed.
     Run(Box<run::Run>),
+
+    /// Makes, moves, shows and keeps images.
+    Image(Box<image::Image>),
 
     /// Tells what this host can give a box, and what to do about the rest.
     Doctor(doctor::Doctor),
@@ -66,6 +70,7 @@ pub fn main() -> ExitCode {
     };
     let status = match arguments.command {
         Command::Run(run) => run.execute(),
+        Command::Image(image) => image.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Policy(policy) => policy.execute(),
         Command::EscapeCheck(check) => check.execute(),

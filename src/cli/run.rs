@@ -11,13 +11,16 @@ use std::process::ExitCode;
 use clap::Args;
 
 use stockade::error::{Error, Kind, Result, io_text};
+use stockade::image::store::Ref;
 use stockade::policy::ceiling::{Asked, AskedBind};
-use stockade::policy::model::Stack;
+use stockade::policy::model::{Policy, Stack, Verify, Word};
 use stockade::policy::{Ceiling, Located, Overrides, is_file_argument, units};
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 use stockade::report::write::Sink;
-use stockade::sandbox::{Bind, Input, Outcome, Output, Sandbox, StoreChoice, refusal_report};
+use stockade::sandbox::{
+    Bind, Input, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report,
+};
 use stockade::{Layer, sandbox};
 
 use super::say;
@@ -25,14 +28,22 @@ use super::signals::Signals;
 
 /// Options of `stockade run`.
 #[derive(Debug, Args)]
-#[command(override_usage = "stockade run [OPTIONS] [--] PROGRAM [ARGS]...")]
+#[command(
+    override_usage = "stockade run [OPTIONS] [--] PROGRAM [ARGS]...\n       stockade run [OPTIONS] -i IMAGE [--] [PROGRAM] [ARGS]..."
+)]
 pub struct Run {
-    /// A built-in policy, or a file (an argument with '/' or ending in .json).
-    #[arg(short, long, value_name = "NAME|FILE.json", default_value = "native")]
-    policy: String,
+    /// A built-in policy, or a file (an argument with '/' or ending in .json)
+    /// [default: the image's own, else native].
+    #[arg(short, long, value_name = "NAME|FILE.json")]
+    policy: Option<String>,
+
+    /// An image of the store in place of the policy's: NAME, NAME@sha256:ID or sha256:ID.
+    /// It starts by itself where it has an entry point.
+    #[arg(short, long, value_name = "IMAGE")]
+    image: Option<String>,
 
     /// The most that the policy, --ro, --rw, --env, --degrade and the limits may ask for.
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(long, value_name = "FILE.json", conflicts_with = "image")]
     ceiling: Option<PathBuf>,
 
     /// Where the JSON report goes: a file, replaced whole, or an open descriptor.
@@ -79,6 +90,14 @@ pub struct Run {
     #[arg(long)]
     explain: bool,
 
+    /// How the root is made immutable [default: an overlay, else a bind].
+    #[arg(long, value_name = "overlay|bind|private", value_parser = parse_root)]
+    root: Option<RootChoice>,
+
+    /// How closely the image is looked at before the run [default: the policy's, mostly stamp].
+    #[arg(long, value_name = "stamp|stat|full", value_parser = parse_verify)]
+    verify: Option<Verify>,
+
     /// No verdict line, not even on a terminal.
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -88,7 +107,12 @@ pub struct Run {
     verbose: bool,
 
     /// The program (a file of the host, copied into the box) and its arguments.
-    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
+    #[arg(
+        value_name = "PROGRAM",
+        required_unless_present = "image",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     program: Vec<OsString>,
 
     // Last: what follows a heading stands under it.
@@ -149,6 +173,16 @@ pub fn parse_layer(text: &str) -> std::result::Result<Layer, String> {
     text.parse().map_err(|e: stockade::layer::UnknownLayer| e.to_string())
 }
 
+fn parse_root(text: &str) -> std::result::Result<RootChoice, String> {
+    let found = RootChoice::ALL.into_iter().find(|(word, _)| *word == text);
+    found.map(|(_, choice)| choice).ok_or_else(|| "write overlay, bind or private".to_owned())
+}
+
+fn parse_verify(text: &str) -> std::result::Result<Verify, String> {
+    let found = [Verify::Stamp, Verify::Stat, Verify::Full].into_iter().find(|verify| verify.name() == text);
+    found.ok_or_else(|| "write stamp, stat or full".to_owned())
+}
+
 fn parse_count(text: &str) -> std::result::Result<u32, String> {
     text.parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", u32::MAX))
 }
@@ -189,15 +223,20 @@ impl Run {
     }
 
     fn outcome(self, report: Option<&Path>) -> Result<Outcome> {
+        let store = self.store.clone().map_or(StoreChoice::Default, StoreChoice::At);
         // Read once: what is judged is what is run.
-        let job = self
-            .ceiling
-            .as_deref()
-            .map(|c| Ok::<_, Error>((c, super::policy::locate(&self.policy)?)))
-            .transpose()?;
-        let policy = match &job {
-            Some((_, job)) => job.policy().clone(),
-            None => super::policy::load(&self.policy)?,
+        let job = self.ceiling.as_deref().map(|c| Ok::<_, Error>((c, super::policy::locate(self.policy())?)));
+        let job = job.transpose()?;
+        let given = self.policy.as_deref().map(super::policy::load).transpose()?;
+        let start = match &self.image {
+            Some(image) => Some(start(image, &store, given.clone())?),
+            None => None,
+        };
+        let policy = match (&job, &start, given) {
+            (Some((_, job)), ..) => job.policy().clone(),
+            (None, Some(start), _) => start.policy.clone(),
+            (None, None, Some(policy)) => policy,
+            (None, None, None) => super::policy::load(self.policy())?,
         };
         let policy = policy.with_overrides(&self.overrides())?;
         let cwd = std::env::current_dir().unwrap_or_default();
@@ -210,9 +249,9 @@ impl Run {
         if let Some(report) = report {
             refuse_in_reach("--report", report, &binds, "the program could write its own report")?;
         }
-        if is_file_argument(&self.policy) {
+        if is_file_argument(self.policy()) {
             let why = "the program could write the policy of its next run";
-            refuse_in_reach("--policy", Path::new(&self.policy), &binds, why)?;
+            refuse_in_reach("--policy", Path::new(self.policy()), &binds, why)?;
         }
         if let Some(ceiling) = &self.ceiling {
             let why = "the program could write the ceiling of its next run";
@@ -226,9 +265,27 @@ impl Run {
         let stdout = output(self.stdout.as_deref(), "--stdout")?;
         let stderr = output(self.stderr.as_deref(), "--stderr")?;
         let mut words = self.program.into_iter();
-        let program = words.next().unwrap_or_default();
-        let mut builder = Sandbox::builder(policy, program)
+        let builder = match start {
+            Some(start) if !start.takes_payload => {
+                refuse_arguments(&policy, words.len())?;
+                Sandbox::image(policy, start.image)
+            }
+            start => {
+                let Some(program) = words.next() else {
+                    return Err(Error::new(
+                        Kind::Usage,
+                        "the image takes a file of the host, and none is named",
+                    )
+                    .help("stockade run -i IMAGE FILE [ARGS]..."));
+                };
+                let builder = Sandbox::builder(policy, program);
+                start.into_iter().fold(builder, |builder, start| builder.in_image(start.image))
+            }
+        };
+        let mut builder = builder
             .args(words)
+            .store(store)
+            .root(self.root.unwrap_or_default())
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
@@ -249,8 +306,8 @@ impl Run {
         if let Some(path) = self.cgroup {
             builder = builder.cgroup(path);
         }
-        if let Some(path) = self.store {
-            builder = builder.store(StoreChoice::At(path));
+        if let Some(verify) = self.verify {
+            builder = builder.verify(verify);
         }
         let signals = Signals::take()?;
         builder.run_with(&signals as &dyn sandbox::Cancel, || {})
@@ -276,6 +333,11 @@ impl Run {
         }
         let policy = ceiling.policy();
         Ok(format!("below the ceiling {} ({})", policy.name, policy.digest))
+    }
+
+    /// The policy that is meant where no image says otherwise.
+    fn policy(&self) -> &str {
+        self.policy.as_deref().unwrap_or("native")
     }
 
     fn overrides(&self) -> Overrides {
@@ -339,6 +401,24 @@ fn output(path: Option<&Path>, option: &str) -> Result<Output> {
         .open(path)
         .map(|file| Output::File(file.into()))
         .map_err(|e| open_failed(option, path, &e))
+}
+
+/// What an image starts with.
+fn start(image: &str, store: &StoreChoice, policy: Option<Policy>) -> Result<images::Start> {
+    let name = Ref::parse(image).map_err(|problem| images::no_image(&problem))?;
+    let uid = nix::unistd::geteuid().as_raw();
+    let store = images::open_store(store, uid)?;
+    let store = store.map_err(|problem| Error::new(Kind::Host, problem.to_string()).help(problem.help()))?;
+    images::start(&store, &name, policy)
+}
+
+/// Arguments that would be lost are a mistake.
+fn refuse_arguments(policy: &Policy, count: usize) -> Result<()> {
+    if count == 0 || policy.command.contains(&Word::Args) {
+        return Ok(());
+    }
+    let message = format!("the image takes no arguments, and {count} were given");
+    Err(Error::new(Kind::Usage, message).help("an entry point with '{args}' takes some"))
 }
 
 /// What the payload may write must not hold what decides about it.

@@ -48,6 +48,33 @@ impl Content {
         }
     }
 
+    /// The first bytes; what the file does not have stays as it is.
+    pub(crate) fn read_at_start(&self, head: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => head.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from),
+            Self::Opened(file, _) => {
+                let mut done = 0;
+                while done < head.len() {
+                    match file.read_at(&mut head[done..], done as u64)? {
+                        0 => break,
+                        read => done += read,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All bytes, in memory: for small files.
+    pub(crate) fn bytes(&self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        self.copy(|piece| {
+            all.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// Hands out all bytes, in order, and returns their digest.
     ///
     /// # Errors

@@ -4,12 +4,26 @@
 //! is not there cannot be used by an attacker. [`closure()`] makes the root of a
 //! single program; [`store`] keeps roots between launches; a [`manifest`] names
 //! one by its content.
+// Without import and export, parts of the store have no user.
+#![cfg_attr(not(feature = "images"), allow(dead_code, unused_imports))]
 
+pub mod build;
+pub mod census;
 pub mod closure;
+pub mod diff;
 pub mod digest;
+mod draft;
 pub mod elf;
+#[cfg(feature = "images")]
+pub mod export;
+mod hygiene;
+#[cfg(feature = "images")]
+pub mod import;
 mod layout;
 pub mod manifest;
+pub mod packages;
+pub mod recipe;
+pub mod slim;
 pub mod store;
 
 use std::path::PathBuf;
@@ -51,15 +65,25 @@ pub enum RootSource {
         dev: u64,
         /// Its inode.
         ino: u64,
+        /// Keeps it from being removed.
+        hold: store::Hold,
     },
     /// There is no store: make these, in this order, parents first. The first
     /// one is the root directory itself.
     Private(Vec<PrivateEntry>),
+    /// The same, with every [`PrivateKind::Stored`] content in one nameless file,
+    /// in order, one right after the other.
+    Packed {
+        /// What to make.
+        entries: Vec<PrivateEntry>,
+        /// The contents.
+        pack: std::fs::File,
+    },
 }
 
 impl From<store::Tree> for RootSource {
-    fn from(store::Tree { path, dev, ino }: store::Tree) -> Self {
-        Self::Tree { path, dev, ino }
+    fn from(store::Tree { path, dev, ino, hold }: store::Tree) -> Self {
+        Self::Tree { path, dev, ino, hold }
     }
 }
 
@@ -83,6 +107,15 @@ pub enum PrivateKind {
     Dir,
     /// A regular file with this content.
     File(Content),
+    /// A regular file with this content, which lies in the pack.
+    Stored {
+        /// Its digest, which was compared.
+        digest: digest::Digest,
+        /// Its permission bits.
+        mode: u16,
+        /// Its size.
+        size: u64,
+    },
     /// A symbolic link to this target.
     Symlink(PathBuf),
 }

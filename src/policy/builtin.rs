@@ -5,6 +5,9 @@ const POLICIES: &[(&str, &str)] = &[
     ("base", include_str!("../../policies/base.json")),
     ("native", include_str!("../../policies/native.json")),
     ("strict", include_str!("../../policies/strict.json")),
+    ("python", include_str!("../../policies/python.json")),
+    ("node", include_str!("../../policies/node.json")),
+    ("java", include_str!("../../policies/java.json")),
 ];
 
 /// The names of the policies that ship.

@@ -107,7 +107,7 @@ fn fields(a: &Policy, b: &Policy, found: &mut Vec<Difference>) {
     };
     let ordered = |a: u64, b: u64| Direction::of(b > a, b < a);
     let other = Direction::Other;
-    field("image", other, wording::image(&a.image).into(), wording::image(&b.image).into());
+    field("image", other, wording::image(&a.image, a.verify), wording::image(&b.image, b.verify));
     let executable = ordered(a.payload.executable.into(), b.payload.executable.into());
     field("payload", executable, payload(a), payload(b));
     field("command", other, words(&a.command), words(&b.command));

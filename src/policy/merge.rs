@@ -28,8 +28,11 @@ pub(super) fn merge(
     child.paths = append(parent.paths, std::mem::take(&mut child.more_paths));
     child.allow = append(parent.allow, std::mem::take(&mut child.more_allow));
     child.violations = append(parent.violations, std::mem::take(&mut child.more_violations));
+    // How an image is looked at belongs to the image that is written.
+    let verify = if child.image.is_absent() { parent.verify } else { std::mem::take(&mut child.verify) };
     Document {
         image: child.image.or(parent.image),
+        verify,
         payload: child.payload.or(parent.payload),
         command: child.command.or(parent.command),
         argv0: child.argv0.or(parent.argv0),

@@ -19,6 +19,8 @@ pub struct Policy {
     pub comment: String,
     /// Where the root file system comes from.
     pub image: ImageSource,
+    /// How closely it is looked at before each run.
+    pub verify: Verify,
     /// Where the payload appears.
     pub payload: PayloadPlace,
     /// The command line, with its place-holders.
@@ -59,6 +61,48 @@ pub struct Policy {
 pub enum ImageSource {
     /// The closure of the payload's own needs.
     PayloadClosure,
+    /// An image of the store, by name.
+    Named {
+        /// Its name.
+        name: String,
+        /// The id that it must have: `sha256:` and 64 digits.
+        id: Option<String>,
+    },
+    /// An image of the store, by id.
+    Id(String),
+    /// What a recipe makes of a program of this host, at the first use.
+    Recipe {
+        /// The recipe.
+        recipe: String,
+        /// The program, by its absolute path.
+        program: String,
+        /// The id that the image must have.
+        id: Option<String>,
+    },
+}
+
+/// How closely an image is looked at before each run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Verify {
+    /// One stamp of the tree, whatever the number of files.
+    #[default]
+    Stamp,
+    /// Type, mode, size, time and target of every file.
+    Stat,
+    /// Every byte.
+    Full,
+}
+
+impl Verify {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stamp => "stamp",
+            Self::Stat => "stat",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// Where the payload appears in the box.

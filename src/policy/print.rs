@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::model::{
     Access, AllowRule, Condition, Exec, ImageSource, Limits, Network, OnOutput, OnViolation, Otherwise,
-    PathEntry, PathSource, Policy, Stack, Syscalls, Test, ViolationRule, When, Word, Wx,
+    PathEntry, PathSource, Policy, Stack, Syscalls, Test, Verify, ViolationRule, When, Word, Wx,
 };
 use super::names;
 use super::units::{format_duration, format_size};
@@ -38,7 +38,7 @@ impl Policy {
         env.close();
         text(o.field("exec"), exec(self.exec));
         text(o.field("hostname"), &self.hostname);
-        image(o.field("image"), &self.image);
+        image(o.field("image"), &self.image, self.verify);
         let mut landlock = Object::open(o.field("landlock"));
         number(landlock.field("min_abi"), self.landlock_min_abi);
         landlock.close();
@@ -155,12 +155,36 @@ fn formatted(out: &mut String, what: std::fmt::Arguments<'_>) {
     }
 }
 
-fn image(out: &mut String, image: &ImageSource) {
+fn image(out: &mut String, image: &ImageSource, verify: Verify) {
     let mut o = Object::open(out);
-    match image {
-        ImageSource::PayloadClosure => text(o.field("closure"), "payload"),
+    if *image == ImageSource::PayloadClosure {
+        text(o.field("closure"), "payload");
     }
+    let (ImageSource::Named { id, .. } | ImageSource::Recipe { id, .. }) = image else {
+        if let ImageSource::Id(id) = image {
+            text(o.field("id"), id);
+        }
+        verified(&mut o, verify);
+        return o.close();
+    };
+    if let Some(id) = id {
+        text(o.field("id"), id);
+    }
+    if let ImageSource::Named { name, .. } = image {
+        text(o.field("name"), name);
+    }
+    if let ImageSource::Recipe { recipe, program, .. } = image {
+        text(o.field("program"), program);
+        text(o.field("recipe"), recipe);
+    }
+    verified(&mut o, verify);
     o.close();
+}
+
+fn verified(o: &mut Object<'_>, verify: Verify) {
+    if verify != Verify::Stamp {
+        text(o.field("verify"), verify.name());
+    }
 }
 
 fn word(out: &mut String, word: &Word) {

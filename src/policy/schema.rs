@@ -13,6 +13,7 @@ use super::bounds::{self, Bound, Unit};
 use super::read::{ABI_MOST, DEVICES, Free, RawSource, VERSION};
 use super::{builtin_names, names};
 use crate::Layer;
+use crate::image::recipe;
 
 /// Control characters, as a character class of a pattern has them.
 const CONTROL: &str = "\u{0}-\u{1f}\u{7f}-\u{9f}";
@@ -88,6 +89,26 @@ fn choice(words: &[&str]) -> Value {
     json!({ "enum": words })
 }
 
+/// One shape for each place that an image can come from.
+fn images() -> Value {
+    let id = json!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" });
+    let name = json!({
+        "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", "not": { "pattern": "^sha256:" }
+    });
+    let verify = choice(&["stamp", "stat", "full"]);
+    let program = json!({ "$ref": "#/$defs/path" });
+    let closure = json!({ "closure": choice(&["payload"]), "verify": verify });
+    let named = json!({ "name": name, "id": id, "verify": verify });
+    let by_id = json!({ "id": id, "verify": verify });
+    let recipe = json!({ "recipe": choice(recipe::NAMES), "program": program, "id": id, "verify": verify });
+    json!({ "type": "object", "oneOf": [
+        object(closure, &["closure"]),
+        object(named, &["name"]),
+        object(by_id, &["id"]),
+        object(recipe, &["recipe", "program"]),
+    ] })
+}
+
 fn properties() -> Value {
     let extends: Vec<&str> = builtin_names().collect();
     let layers: Vec<&str> = Layer::ALL.iter().map(|l| l.name()).collect();
@@ -100,8 +121,8 @@ fn properties() -> Value {
         "comment": reference("comment", "What it is for."),
         "extends": described(choice(&extends), "The policy that ships which this one adds to."),
         "image": described(
-            object(json!({ "closure": choice(&["payload"]) }), &["closure"]),
-            "Where the root file system comes from: `payload` is what the payload is linked with, and nothing else.",
+            images(),
+            "Where the root file system comes from (`closure`: what the payload is linked with, and nothing else; an image by `name` or `id`; or what a `recipe` makes of a `program`), and how closely it is looked at.",
         ),
         "payload": described(
             object(json!({ "as": { "$ref": "#/$defs/path" }, "executable": { "type": "boolean" } }), &["as"]),

@@ -32,7 +32,7 @@ fn policy_that_ships_has_its_own_name_and_is_good() {
             assert_eq!(load_builtin(name).unwrap(), policy);
         }
     }
-    assert_eq!(builtin_names().collect::<Vec<_>>(), ["base", "native", "strict"]);
+    assert_eq!(builtin_names().collect::<Vec<_>>(), ["base", "native", "strict", "python", "node", "java"]);
 }
 
 #[test]

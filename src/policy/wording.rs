@@ -2,7 +2,7 @@
 
 use super::model::{
     Access, AllowRule, Condition, Exec, ImageSource, Limits, Network, OnOutput, OnViolation, Otherwise,
-    PathSource, Policy, Stack, Test, ViolationRule, When, Word, Wx,
+    PathSource, Policy, Stack, Test, Verify, ViolationRule, When, Word, Wx,
 };
 use super::names;
 use super::units::{format_duration, format_size};
@@ -183,9 +183,22 @@ pub(super) const fn on_violation(on: OnViolation) -> &'static str {
     }
 }
 
-pub(super) const fn image(image: &ImageSource) -> &'static str {
-    match image {
-        ImageSource::PayloadClosure => "what the payload is linked with",
+/// Where the root comes from, and how closely it is looked at: two that differ in
+/// either have different words.
+pub(super) fn image(image: &ImageSource, verify: Verify) -> String {
+    let pinned = |id: &Option<String>| id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+    let source = match image {
+        ImageSource::PayloadClosure => "what the payload is linked with".to_owned(),
+        ImageSource::Named { name, id } => format!("the image {name}{}", pinned(id)),
+        ImageSource::Id(id) => format!("the image {id}"),
+        ImageSource::Recipe { recipe, program, id } => {
+            format!("what the recipe {recipe} makes of {program}{}", pinned(id))
+        }
+    };
+    match verify {
+        Verify::Stamp => source,
+        Verify::Stat => format!("{source}, every file's attributes compared"),
+        Verify::Full => format!("{source}, every byte compared"),
     }
 }
 

@@ -155,6 +155,9 @@ pub struct ImageReport {
     pub bytes: u64,
     /// Programs besides the loader.
     pub programs: u64,
+    /// How it was looked at before the run: `stamp`, `stat`, `full`, or `copied`
+    /// where the root is a private copy that was compared while it was made.
+    pub verified: &'static str,
 }
 
 /// The payload.

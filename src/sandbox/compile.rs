@@ -15,15 +15,17 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 use super::cgroup::{self, Leaf, World};
 use super::explain::Explainer;
 use super::host::Host;
+use super::images::{self, Chosen, RootChoice, StoreChoice};
 use super::order::{self, Step};
-use super::plan::{ENTRY_FDS, Entry, Plan, PrivateEntry, PrivateKind, RootPlan};
-use super::root::{Bind, ExpectedMount, Layout, OpenBind, c_path};
+use super::plan::{ENTRY_FDS, Entry, Plan};
+use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Input, Output, Streams};
 use super::{blockers, landlock, rlimits, seccomp};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
-use crate::image::{self, Content, Root, RootSource, Store, StoreProblem};
-use crate::policy::model::{Network, OnOutput, PathSource, Policy, Word};
+use crate::image::digest::Digest;
+use crate::image::{Root, Store};
+use crate::policy::model::{Network, OnOutput, PathSource, Policy, Verify, Word};
 use crate::sys;
 use crate::sys::process::StringArray;
 
@@ -45,8 +47,14 @@ const INIT_CALLS: [i64; 9] = [
 pub struct Request {
     /// The policy, overrides applied.
     pub policy: Policy,
-    /// The host file that is the payload.
-    pub program: PathBuf,
+    /// The host file that is the payload; `None`: an image runs by itself.
+    pub program: Option<PathBuf>,
+    /// An image in place of the policy's.
+    pub image: Option<Digest>,
+    /// How the root is made immutable.
+    pub root: RootChoice,
+    /// How closely the image is looked at, if closer than the policy wants.
+    pub verify: Option<Verify>,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Added to the policy's environment.
@@ -73,18 +81,6 @@ pub struct Request {
     pub explain: bool,
 }
 
-/// Where closures are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum StoreChoice {
-    /// Where `STOCKADE_STORE` or the user's data directory says.
-    #[default]
-    Default,
-    /// Here.
-    At(PathBuf),
-    /// Nowhere: each root is a private copy.
-    None,
-}
-
 /// What a launch needs.
 #[derive(Debug)]
 pub struct Compiled {
@@ -94,6 +90,8 @@ pub struct Compiled {
     pub policy: Policy,
     /// The root.
     pub image: Root,
+    /// How it was looked at.
+    pub verified: &'static str,
     /// The supervisor's side of the streams.
     pub streams: Streams,
     /// The box's cgroup, once the launch has made it.
@@ -114,8 +112,8 @@ pub struct Compiled {
     pub missing: Vec<(Layer, String)>,
     /// Facts worth knowing that weaken nothing.
     pub notes: Vec<String>,
-    /// File name of the payload.
-    pub payload_name: String,
+    /// File name of the payload, if there is one.
+    pub payload_name: Option<String>,
     /// The control socket, the supervisor's end.
     pub control: OwnedFd,
     /// Inodes of the three pipes.
@@ -146,16 +144,28 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let mut missing = Vec::new();
     let mut notes = request.notes;
 
-    let payload = open_payload(&request.program)?;
+    let payload = request.program.as_deref().map(open_payload).transpose()?;
     let binds = request
         .binds
         .iter()
         .map(|b| b.open(as_root, allows(&policy, libc::SYS_socket)))
         .collect::<Result<Vec<_>>>()?;
     let layout = Layout::new(&policy, &binds)?;
-    let (image, store) =
-        image_of(&policy, &layout, &payload, (&request.store, &request.binds), host, &mut notes)?;
-    let prepared = layout.prepare(&image, payload.size)?;
+    let (dirs, files) = layout.image_places();
+    let wanted = images::Wanted {
+        policy: &policy,
+        image: request.image.as_ref(),
+        store: &request.store,
+        root: request.root,
+        verify: request.verify,
+        uid: host.uid,
+        dirs: &dirs,
+        files: &files,
+        binds: &request.binds,
+    };
+    let Chosen { root: image, verified, store } =
+        images::choose(&wanted, payload.as_ref().map(|p| &p.file), &mut notes)?;
+    let prepared = layout.prepare(&image, payload.as_ref().map(|p| p.size))?;
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
     let rules = seccomp::Rules::of(&policy, &seccomp::table);
@@ -165,7 +175,10 @@ pub fn compile(request: Request) -> Result<Compiled> {
     };
     let explaining = request.explain.then(|| seccomp::compile_explaining(&rules)).transpose()?;
     let program = program_path(&policy)?;
-    let argv = arguments(&policy, &request.program, &request.args)?;
+    if policy.command.first() != Some(&Word::Payload) {
+        images::check_program(&image, &program)?;
+    }
+    let argv = arguments(&policy, request.program.as_deref(), &request.args)?;
     let envp = environment(&policy, &request.env)?;
 
     // From here on, things exist that must go away again.
@@ -191,10 +204,10 @@ pub fn compile(request: Request) -> Result<Compiled> {
         .then(|| Explainer::new(policy.clone(), request.binds, ordinary.with_nonce(nonce), nonce));
     let filters = explaining.unwrap_or(ordinary);
     let compiled = filters.with_nonce(nonce);
-    let (root, root_files) = root_plan(&image)?;
+    let (root, root_files) = images::root_plan(&image, request.root)?;
     let entry = world.as_ref().map_or(Entry::None, World::entry);
     let mut keep: Vec<RawFd> = [&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()).into();
-    keep.push(payload.fd.as_raw_fd());
+    keep.extend(payload.iter().map(|p| p.file.as_raw_fd()));
     keep.extend(root_files.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(binds.iter().filter_map(OpenBind::mount_fd));
     keep.sort_unstable();
@@ -215,8 +228,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
         gate_write: gate_write.as_raw_fd(),
         stdio,
         keep,
-        payload: payload.fd.as_raw_fd(),
-        payload_size: payload.size,
+        payload: payload.as_ref().map_or(-1, |p| p.file.as_raw_fd()),
+        payload_size: payload.as_ref().map_or(0, |p| p.size),
         root,
         mounts: prepared.mounts,
         proc_at: prepared.proc_at,
@@ -246,7 +259,9 @@ pub fn compile(request: Request) -> Result<Compiled> {
         #[cfg(feature = "ablation")]
         spoilt: super::ablation::from_environment()?,
     };
-    let mut for_children = vec![control_child, gate_read, gate_write, payload.fd];
+    let mut for_children = vec![control_child, gate_read, gate_write];
+    let payload_name = payload.as_ref().map(|p| p.name.clone());
+    for_children.extend(payload.map(|p| OwnedFd::from(p.file)));
     for_children.extend([inside.stdin, inside.stdout, inside.stderr]);
     for_children.extend(root_files);
     Ok(Compiled {
@@ -255,6 +270,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         plan,
         expected_mounts: prepared.expected,
         image,
+        verified,
         streams,
         cgroup: world.as_ref().map(World::version),
         cgroup_lines: Vec::new(),
@@ -264,11 +280,11 @@ pub fn compile(request: Request) -> Result<Compiled> {
         degrade,
         missing,
         notes,
-        payload_name: payload.name,
+        want_digest: request.want_digest && payload_name.is_some(),
+        payload_name,
         control,
         pipes,
         for_children,
-        want_digest: request.want_digest,
         explainer,
         binds,
         policy,
@@ -281,7 +297,7 @@ fn c_string(text: &str) -> Result<CString> {
 
 /// The host file that is the payload.
 struct Payload {
-    fd: OwnedFd,
+    file: File,
     size: u64,
     name: String,
 }
@@ -315,70 +331,12 @@ fn open_payload(path: &Path) -> Result<Payload> {
     }
     let fd = sys::fd::above_stdio(OwnedFd::from(file)).map_err(|e| failed(e.into()))?;
     let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned();
-    Ok(Payload { fd, size: meta.size(), name })
+    Ok(Payload { file: File::from(fd), size: meta.size(), name })
 }
 
 /// Whether a policy lets a call through under any condition.
 fn allows(policy: &Policy, nr: i64) -> bool {
     policy.syscalls.allow.iter().any(|rule| rule.calls.iter().any(|c| i64::from(*c) == nr))
-}
-
-/// The root, from the store where there is one.
-fn image_of(
-    policy: &Policy,
-    layout: &Layout<'_>,
-    payload: &Payload,
-    (choice, binds): (&StoreChoice, &[Bind]),
-    host: &Host,
-    notes: &mut Vec<String>,
-) -> Result<(Root, Option<Store>)> {
-    let named = match choice {
-        StoreChoice::None => None,
-        StoreChoice::At(path) => Some(Some(path.as_path())),
-        StoreChoice::Default => Some(None),
-    };
-    let store = named.and_then(|explicit| {
-        Store::locate(explicit, &|name| std::env::var_os(name), host.uid)
-            .and_then(|path| Store::open(&path))
-            .map_err(|problem| notes.push(without_store(&problem)))
-            .ok()
-    });
-    if let Some(store) = &store {
-        refuse_reachable_store(store.path(), binds)?;
-    }
-    let (dirs, files) = layout.image_places();
-    let file = File::from(payload.fd.try_clone().map_err(|e| Error::new(Kind::Host, io_text(&e)))?);
-    let request = image::Request {
-        payload: &file,
-        mount_dirs: &dirs,
-        mount_files: &files,
-        uid: policy.user.uid,
-        gid: policy.user.gid,
-        loopback: policy.network == Network::Loopback,
-    };
-    let root = image::closure(store.as_ref(), &request)?;
-    notes.extend(root.notes.iter().cloned());
-    Ok((root, store))
-}
-
-/// As an ordinary user, the box has the caller's id: what it may write must not
-/// hold the roots of later boxes.
-fn refuse_reachable_store(store: &Path, binds: &[Bind]) -> Result<()> {
-    let Ok(store) = store.canonicalize() else { return Ok(()) };
-    for bind in binds.iter().filter(|b| b.write) {
-        let Ok(host) = bind.host.canonicalize() else { continue };
-        if store.starts_with(&host) || host.starts_with(&store) {
-            let message =
-                format!("--rw {} gives the program the store in {}", bind.host.display(), store.display());
-            return Err(Error::new(Kind::Usage, message)
-                .help("it could change the roots of later boxes: bind a smaller directory, or use --store"));
-        }
-    }
-    Ok(())
-}
-
-fn without_store(problem: &StoreProblem) -> String {
-    format!("no store ({problem}): the root is a private copy")
 }
 
 fn landlock_plan(
@@ -435,12 +393,12 @@ fn program_path(policy: &Policy) -> Result<CString> {
     }
 }
 
-fn arguments(policy: &Policy, program: &Path, args: &[OsString]) -> Result<StringArray> {
+fn arguments(policy: &Policy, program: Option<&Path>, args: &[OsString]) -> Result<StringArray> {
     let mut words: Vec<OsString> = Vec::with_capacity(policy.command.len() + args.len());
     let mut add = |word: &Word| match word {
         Word::Literal(text) => words.push(text.into()),
         Word::Payload => words.push(policy.payload.path.clone().into()),
-        Word::Given => words.push(shown_name(program)),
+        Word::Given => words.push(program.map_or_else(|| policy.payload.path.clone().into(), shown_name)),
         Word::Args => words.extend(args.iter().cloned()),
     };
     let (first, rest) = policy.command.split_first().map_or((None, &[][..]), |(f, r)| (Some(f), r));
@@ -479,51 +437,6 @@ fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<StringAr
         })
     });
     Ok(StringArray::new(strings.collect::<Result<_>>()?))
-}
-
-/// The root for the plan, and what must stay open for it.
-fn root_plan(image: &Root) -> Result<(RootPlan, Vec<OwnedFd>)> {
-    match &image.source {
-        RootSource::Tree { path, dev, ino } => {
-            Ok((RootPlan::Tree { path: c_path(path)?, dev: *dev, ino: *ino, overlay: true }, Vec::new()))
-        }
-        RootSource::Private(entries) => {
-            let mut files = Vec::new();
-            let mut bytes = 0u64;
-            let mut out = Vec::with_capacity(entries.len());
-            for entry in entries {
-                let Ok(below) = entry.path.strip_prefix("/") else { continue };
-                if below.as_os_str().is_empty() {
-                    continue;
-                }
-                let kind = match &entry.kind {
-                    image::PrivateKind::Dir => PrivateKind::Dir,
-                    image::PrivateKind::Symlink(target) => PrivateKind::Link(c_path(target)?),
-                    image::PrivateKind::File(Content::Bytes(content)) => {
-                        bytes += (content.len() as u64).next_multiple_of(4096);
-                        PrivateKind::Bytes(content.to_vec())
-                    }
-                    image::PrivateKind::File(Content::Opened(file, size)) => {
-                        bytes += size.next_multiple_of(4096);
-                        let failed = |e: std::io::Error| Error::new(Kind::Host, io_text(&e));
-                        let copy = sys::fd::dup_at_least(file.as_fd(), 3).map_err(|e| failed(e.into()))?;
-                        let from = copy.as_raw_fd();
-                        files.push(copy);
-                        PrivateKind::Copy { from, size: *size }
-                    }
-                };
-                out.push(PrivateEntry {
-                    path: c_path(below)?,
-                    kind,
-                    mode: u32::from(entry.mode),
-                    mtime: entry.mtime,
-                });
-            }
-            let size = c_string(&(bytes + 64 * 1024).to_string())?;
-            let inodes = c_string(&(out.len() + 16).to_string())?;
-            Ok((RootPlan::Private { size, inodes, entries: out }, files))
-        }
-    }
 }
 
 /// Directories of the box that are file systems in memory, for the evidence.

@@ -17,6 +17,7 @@ mod descriptors;
 pub(crate) mod explain;
 pub(crate) mod frame;
 pub(crate) mod host;
+pub mod images;
 mod inherited;
 #[cfg(feature = "fault-injection")]
 mod inject;
@@ -40,7 +41,7 @@ mod urgency;
 mod verify;
 mod watch;
 
-pub use compile::StoreChoice;
+pub use images::{RootChoice, StoreChoice};
 pub use root::Bind;
 pub use run::{Builder, Canceller, Outcome, Running, Sandbox, refusal_report};
 pub use streams::{Input, Output};

@@ -12,6 +12,17 @@ use crate::sys::landlock::RulesetAttr;
 use crate::sys::mount::Attr;
 use crate::sys::process::StringArray;
 
+/// How a tree of the store becomes a root that nobody can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackEnd {
+    /// An overlay, and where there is none, a bind.
+    Best,
+    /// An overlay or nothing.
+    Overlay,
+    /// A bind.
+    Bind,
+}
+
 /// Where the root file system comes from.
 #[derive(Debug)]
 pub enum RootPlan {
@@ -23,8 +34,8 @@ pub enum RootPlan {
         dev: u64,
         /// Its inode, as verified.
         ino: u64,
-        /// Whether overlay is to be tried.
-        overlay: bool,
+        /// How it is made immutable.
+        back_end: BackEnd,
     },
     /// A copy in memory, made for this run.
     Private {
@@ -59,6 +70,8 @@ pub enum PrivateKind {
     Copy {
         /// Open for reading.
         from: RawFd,
+        /// Where it begins there.
+        offset: i64,
         /// Bytes.
         size: u64,
     },

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::cgroup;
-use super::compile::{self, Compiled, Request, StoreChoice};
+use super::compile::{self, Compiled, Request};
 use super::host::Host;
+use super::images::{RootChoice, StoreChoice};
 use super::launch::{self, Facts, Launched, Stopped};
 use super::meter::Meter;
 use super::root::Bind;
@@ -22,8 +23,8 @@ use super::verify;
 use super::watch::{self, Watch};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
-use crate::image::digest::Hasher;
-use crate::policy::model::{OnViolation, Policy};
+use crate::image::digest::{Digest, Hasher};
+use crate::policy::model::{OnViolation, Policy, Verify};
 use crate::report::evidence::{Evidence, Rule};
 use crate::report::model::{
     self, CleanupReport, DecidedBy, HostReport, ImageReport, LimitsReport, PayloadReport, PolicyReport,
@@ -262,11 +263,12 @@ fn report(
             files: compiled.image.files,
             bytes: compiled.image.bytes,
             programs: compiled.image.programs,
+            verified: compiled.verified,
         }),
-        payload: Some(PayloadReport {
+        payload: compiled.payload_name.clone().map(|name| PayloadReport {
             sha256,
             bytes: compiled.plan.payload_size,
-            name: compiled.payload_name.clone(),
+            name,
         }),
         host: host_report(compiled.cgroup),
         cleanup: CleanupReport { ok: left.is_empty(), left },
@@ -358,10 +360,23 @@ impl Sandbox {
     /// A request for running `program` under `policy`. Standard input is empty,
     /// and output goes nowhere, unless something else is said.
     pub fn builder(policy: Policy, program: impl Into<PathBuf>) -> Builder {
+        Self::request(policy, Some(program.into()), None)
+    }
+
+    /// A request for running an image of the store by itself, without a payload:
+    /// the policy's command does not name any. See [`super::images::start`].
+    pub fn image(policy: Policy, image: Digest) -> Builder {
+        Self::request(policy, None, Some(image))
+    }
+
+    fn request(policy: Policy, program: Option<PathBuf>, image: Option<Digest>) -> Builder {
         Builder {
             request: Request {
                 policy,
-                program: program.into(),
+                program,
+                image,
+                root: RootChoice::default(),
+                verify: None,
                 args: Vec::new(),
                 env: Vec::new(),
                 binds: Vec::new(),
@@ -425,6 +440,24 @@ impl Builder {
     /// A delegated cgroup that contains this process.
     pub fn cgroup(mut self, path: impl Into<PathBuf>) -> Self {
         self.request.cgroup = Some(path.into());
+        self
+    }
+
+    /// An image of the store in place of the policy's.
+    pub fn in_image(mut self, image: Digest) -> Self {
+        self.request.image = Some(image);
+        self
+    }
+
+    /// How the root is made immutable; one that cannot be had is an error.
+    pub fn root(mut self, root: RootChoice) -> Self {
+        self.request.root = root;
+        self
+    }
+
+    /// How closely the image is looked at, at least.
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.request.verify = Some(verify);
         self
     }
 

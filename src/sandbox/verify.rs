@@ -60,11 +60,11 @@ pub fn degradations(compiled: &mut Compiled, facts: &Facts, differences: &mut Ve
             RootKind::Bind if !locked => {
                 differ(Layer::Root, "the root is a bind whose flags are not locked".to_owned());
             }
-            RootKind::Bind => {
+            RootKind::Bind if built.overlay_errno != 0 => {
                 let why = errno_text(built.overlay_errno);
                 notes.push(format!("the root is a locked read-only bind: no overlay here ({why})"));
             }
-            RootKind::Overlay | RootKind::Private => {}
+            RootKind::Overlay | RootKind::Bind | RootKind::Private => {}
         }
     }
     if !compiled.plan.as_root {

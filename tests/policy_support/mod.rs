@@ -199,6 +199,21 @@ fn words() -> impl Strategy<Value = (Vec<Word>, Option<Word>)> {
     })
 }
 
+fn root_image() -> impl Strategy<Value = ImageSource> {
+    let id = || "sha256:[0-9a-f]{64}";
+    let pin = || proptest::option::of(id());
+    let recipe = select(vec!["python3", "node", "g++"]);
+    prop_oneof![
+        Just(ImageSource::PayloadClosure),
+        ("[a-zA-Z0-9][a-zA-Z0-9._:-]{0,10}[a-z]", pin())
+            .prop_map(|(name, id)| ImageSource::Named { name, id }),
+        id().prop_map(ImageSource::Id),
+        (recipe, "/[a-z]{1,5}(/[a-z]{1,5}){0,2}", pin()).prop_map(|(recipe, program, id)| {
+            ImageSource::Recipe { recipe: recipe.to_owned(), program, id }
+        }),
+    ]
+}
+
 /// Any policy that can be run.
 pub fn policy() -> impl Strategy<Value = Policy> {
     let identity = (
@@ -213,6 +228,7 @@ pub fn policy() -> impl Strategy<Value = Policy> {
         1..=99_u32,
         select(vec![Wx::Deny, Wx::Allow]),
         subsequence(Layer::ALL.to_vec(), 0..=Layer::ALL.len()),
+        (root_image(), select(vec![Verify::Stamp, Verify::Stat, Verify::Full])),
     );
     let env: BTreeMap<String, String> = BTreeMap::new();
     let env = proptest::collection::btree_map("[^=\\x00]{1,6}", "[^\\x00]{0,10}", 0..4)
@@ -220,14 +236,15 @@ pub fn policy() -> impl Strategy<Value = Policy> {
     (identity, choices, words(), env, paths(), (syscalls(), any::<bool>()), limits()).prop_map(
         |(identity, choices, (command, argv0), env, paths, (mut syscalls, image), limits)| {
             let (name, comment, (uid, gid), hostname, cwd) = identity;
-            let (network, landlock_min_abi, wx, degrade) = choices;
+            let (network, landlock_min_abi, wx, degrade, (root, verify)) = choices;
             if image {
                 syscalls.allow[0].calls.push(number("execve"));
             }
             let mut policy = Policy {
                 name,
                 comment,
-                image: ImageSource::PayloadClosure,
+                image: root,
+                verify,
                 payload: PayloadPlace { path: "/box/program".into(), executable: true },
                 command,
                 argv0,

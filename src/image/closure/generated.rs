@@ -23,16 +23,24 @@ const HOSTS: &str = "\
 ::1 localhost
 ";
 
+/// Paths and texts of them all.
+pub(crate) fn generated_files(uid: u32, gid: u32, loopback: bool) -> Vec<(&'static str, String)> {
+    let mut files = vec![
+        ("/etc/passwd", format!("box:x:{uid}:{gid}:box:/box:/bin/false\n{NOBODY_USER}")),
+        ("/etc/group", format!("box:x:{gid}:\n{NOBODY_GROUP}")),
+        ("/etc/nsswitch.conf", NSSWITCH.to_owned()),
+    ];
+    if loopback {
+        files.push(("/etc/hosts", HOSTS.to_owned()));
+    }
+    files
+}
+
 /// Adds them all.
 pub(super) fn add(layout: &mut Layout, uid: u32, gid: u32, loopback: bool) -> Result<(), LayoutProblem> {
-    let passwd = format!("box:x:{uid}:{gid}:box:/box:/bin/false\n{NOBODY_USER}");
-    layout.made(b"/etc/passwd", passwd)?;
-    layout.made(b"/etc/group", format!("box:x:{gid}:\n{NOBODY_GROUP}"))?;
-    layout.made(b"/etc/nsswitch.conf", NSSWITCH)?;
-    if loopback {
-        layout.made(b"/etc/hosts", HOSTS)?;
-    }
-    Ok(())
+    generated_files(uid, gid, loopback)
+        .into_iter()
+        .try_for_each(|(path, text)| layout.made(path.as_bytes(), text))
 }
 
 /// What every id from outside the box looks like: the kernel's overflow ids.

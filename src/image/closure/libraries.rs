@@ -25,7 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::image::elf::{Elf, ElfProblem, Interpreter};
 
 /// What pthread_cancel, pthread_exit and backtrace open at run time.
-const UNWINDER: &str = "libgcc_s.so.1";
+pub(crate) const UNWINDER: &str = "libgcc_s.so.1";
 
 /// glibc's own library, which imports the unwinder lazily by itself.
 const LIBC: &str = "libc.so.6";
@@ -38,32 +38,44 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// One library, as it was found.
 #[derive(Debug)]
-pub(super) struct Library {
+pub(crate) struct Library {
     /// The name that was looked up, and its file name in the box.
-    pub(super) name: OsString,
+    pub(crate) name: OsString,
     /// Where it was found.
-    pub(super) path: PathBuf,
-    pub(super) trusted: Trusted,
-    pub(super) elf: Elf,
+    pub(crate) path: PathBuf,
+    pub(crate) trusted: Trusted,
+    pub(crate) elf: Elf,
     /// Who needs it first; `None`: the program.
-    pub(super) by: Option<usize>,
+    pub(crate) by: Option<usize>,
 }
 
 /// Everything a program needs, found.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) interpreter: Interpreter,
-    pub(super) loader: Trusted,
-    pub(super) libraries: Vec<Library>,
+pub(crate) struct Found {
+    pub(crate) interpreter: Interpreter,
+    pub(crate) loader: Trusted,
+    pub(crate) libraries: Vec<Library>,
     /// Further names of files that are there already: name, target.
-    pub(super) aliases: BTreeMap<OsString, OsString>,
+    pub(crate) aliases: BTreeMap<OsString, OsString>,
+    /// Where those names were found.
+    pub(crate) alias_paths: Vec<PathBuf>,
     /// Everything that was looked at; nothing at a path is an answer, too.
-    pub(super) stamps: BTreeMap<PathBuf, Option<State>>,
-    pub(super) notes: Vec<String>,
+    pub(crate) stamps: BTreeMap<PathBuf, Option<State>>,
+    pub(crate) notes: Vec<String>,
 }
 
-/// Looks up everything that a program needs.
-pub(super) fn find(host: &Host, program: &Elf, interpreter: Interpreter) -> Result<Found> {
+/// Looks up everything that a program needs that may be anybody's.
+pub(crate) fn find(host: &Host, program: &Elf, interpreter: Interpreter) -> Result<Found> {
+    find_from(host, program, None, interpreter)
+}
+
+/// Looks up everything that a file of the system needs, its own RPATH and
+/// RUNPATH included; `real` is where it lies, without links.
+pub(crate) fn find_trusted(host: &Host, file: &Elf, real: &Path, interpreter: Interpreter) -> Result<Found> {
+    find_from(host, file, Some(real), interpreter)
+}
+
+fn find_from(host: &Host, program: &Elf, trusted: Option<&Path>, interpreter: Interpreter) -> Result<Found> {
     let path = Path::new(interpreter.path());
     let loader = match host.open(path) {
         Ok(Some(loader)) => loader,
@@ -76,10 +88,11 @@ pub(super) fn find(host: &Host, program: &Elf, interpreter: Interpreter) -> Resu
         loader,
         libraries: Vec::new(),
         aliases: BTreeMap::new(),
+        alias_paths: Vec::new(),
         notes: Vec::new(),
     };
     let mut finder =
-        Finder { program, lookup: Lookup::new(host, interpreter), known: BTreeSet::new(), found };
+        Finder { program, trusted, lookup: Lookup::new(host, interpreter), known: BTreeSet::new(), found };
     finder.known.extend(path.file_name().map(OsStr::to_os_string));
     // Sorted: the order in which a program lists its needs must not change the root.
     let mut first: Vec<_> = program.needed.clone();
@@ -99,6 +112,8 @@ pub(super) fn find(host: &Host, program: &Elf, interpreter: Interpreter) -> Resu
 
 struct Finder<'a> {
     program: &'a Elf,
+    /// Where the program lies, if what it says about places is believed.
+    trusted: Option<&'a Path>,
     lookup: Lookup<'a>,
     /// Names that are satisfied: looked up, or the SONAME of what was found.
     known: BTreeSet<OsString>,
@@ -126,10 +141,9 @@ impl Finder<'_> {
         if bytes.contains(&b'/') || matches!(bytes, b"" | b"." | b"..") {
             return Err(self.not_a_name(name, by));
         }
-        let own = by.map_or_else(Vec::new, |by| {
-            search::own_places(self.found.interpreter, &self.found.libraries, by)
-        });
-        let blame = if by.is_none() { Kind::NotRunnable } else { Kind::Host };
+        let program = self.trusted.map(|path| (self.program, path));
+        let own = search::own_places(self.found.interpreter, program, &self.found.libraries, by);
+        let blame = if by.is_none() && self.trusted.is_none() { Kind::NotRunnable } else { Kind::Host };
         match self.lookup.find(name, &own, blame)? {
             None => Err(self.missing(name, by)),
             Some((path, trusted, elf)) => {
@@ -146,8 +160,10 @@ impl Finder<'_> {
         // The loader knows a file by its inode: a second name must not load it twice.
         let same = self.found.libraries.iter().find(|other| other.trusted.stamp.inode() == inode);
         if inode == self.found.loader.stamp.inode() {
+            self.found.alias_paths.push(library.path);
             self.found.aliases.insert(library.name, self.found.interpreter.path().into());
         } else if let Some(same) = same {
+            self.found.alias_paths.push(library.path);
             self.found.aliases.insert(library.name, same.name.clone());
         } else {
             self.known.extend(library.elf.soname.clone());
@@ -209,7 +225,10 @@ impl Finder<'_> {
     fn who_needs(&self, name: &OsStr, by: Option<usize>) -> (Kind, String) {
         let name = name.as_bytes().escape_ascii();
         match by.and_then(|by| self.found.libraries.get(by)) {
-            None => (Kind::NotRunnable, format!("the program needs the library '{name}'")),
+            None => match self.trusted {
+                None => (Kind::NotRunnable, format!("the program needs the library '{name}'")),
+                Some(path) => (Kind::Host, format!("{} needs the library '{name}'", path.display())),
+            },
             Some(library) => (Kind::Host, format!("the library {} needs '{name}'", library.path.display())),
         }
     }
@@ -231,7 +250,9 @@ impl Finder<'_> {
             message = format!("{message} ({} is for another machine)", other.display());
         }
         let own = [("RUNPATH", &self.program.runpath), ("RPATH", &self.program.rpath)];
-        if let (None, Some((tag, Some(path)))) = (by, own.iter().find(|(_, path)| path.is_some())) {
+        if let (None, None, Some((tag, Some(path)))) =
+            (by, self.trusted, own.iter().find(|(_, path)| path.is_some()))
+        {
             let path = path.as_bytes().escape_ascii();
             message = format!("{message}; the program's {tag} '{path}' is not followed");
         }
@@ -247,7 +268,7 @@ impl Found {
     ///
     /// Every library lies in it, wherever it was found: RPATH and RUNPATH lead
     /// nowhere in the box, and the loader's own directories come after them.
-    pub(super) fn home(&self, loader: &[u8]) -> PathBuf {
+    pub(crate) fn home(&self, loader: &[u8]) -> PathBuf {
         if self.interpreter == Interpreter::Musl {
             return "/lib".into();
         }
@@ -260,7 +281,7 @@ impl Found {
     }
 
     /// What changed since it was looked up.
-    pub(super) fn changed(&self, host: &Host) -> Option<&Path> {
+    pub(crate) fn changed(&self, host: &Host) -> Option<&Path> {
         self.stamps.iter().find(|(path, state)| host.state(path) != **state).map(|(path, _)| path.as_path())
     }
 }

@@ -10,12 +10,12 @@
 //! alone (see `trust`).
 
 mod generated;
-mod libraries;
+pub(crate) mod libraries;
 mod record;
 mod search;
 #[cfg(test)]
 mod tests;
-mod trust;
+pub(crate) mod trust;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -26,11 +26,13 @@ use super::digest::{Digest, Hasher};
 use super::elf::{self, Elf};
 use super::layout::{Content, Contents, FILE_MODE, Layout, LayoutProblem, PROGRAM_MODE};
 use super::manifest::{Header, Manifest, What};
-use super::store::{Store, StoreProblem};
-use super::{PrivateEntry, PrivateKind, Root, RootSource, TopEntry};
+use super::store::{Store, StoreProblem, Summary, summarise};
+use super::{PrivateEntry, PrivateKind, Root, RootSource};
 use crate::error::{Error, Kind, Result};
+pub(crate) use generated::generated_files;
 use libraries::Found;
 use record::Record;
+pub(crate) use record::image_of_record;
 use trust::Host;
 
 /// Changes whenever the same request must give another root.
@@ -65,16 +67,6 @@ pub struct Need {
     pub path: PathBuf,
     /// Who needs it: a library's name; `None`: the program, or its C library at run time.
     pub by: Option<PathBuf>,
-}
-
-/// What a root consists of, in numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Summary {
-    files: u64,
-    bytes: u64,
-    programs: u64,
-    top: Vec<TopEntry>,
-    notes: Vec<String>,
 }
 
 /// The root for a program.
@@ -162,7 +154,8 @@ fn build(host: &Host, store: Option<&Store>, request: &Request<'_>, elf: &Elf, k
             continue;
         }
         let loader = found.as_ref().map(|found| found.interpreter.path());
-        let mut summary = summarise(&manifest, loader, request);
+        let mounts = request.mount_dirs.iter().chain(request.mount_files).copied();
+        let mut summary = summarise(&manifest, loader, mounts);
         let image = manifest.digest();
         let source = match store.map(|store| keep(store, key, &manifest, &contents, &summary, found.as_ref()))
         {
@@ -238,8 +231,7 @@ fn keep(
     summary: &Summary,
     found: Option<&Found>,
 ) -> std::result::Result<super::store::Tree, StoreProblem> {
-    // A leftover that cannot be removed is no reason to fail.
-    store.sweep_temporaries().ok();
+    store.make_room();
     store.check_room(key)?;
     let (tree, stamp) = store.materialise(manifest, contents)?;
     if let Some(record) = Record::new(key, &manifest.digest(), summary, stamp, found) {
@@ -266,37 +258,6 @@ fn private(manifest: &Manifest, mut contents: Contents) -> Vec<PrivateEntry> {
             PrivateEntry { path: entry.path().into(), mode, mtime: entry.mtime, kind }
         })
         .collect()
-}
-
-fn summarise(manifest: &Manifest, loader: Option<&str>, request: &Request<'_>) -> Summary {
-    let mut summary = Summary::default();
-    let mounts = || request.mount_dirs.iter().chain(request.mount_files).map(|path| path.as_bytes());
-    for entry in manifest.entries().iter().skip(1) {
-        let mut program = false;
-        if let What::File { mode, size, .. } = &entry.what {
-            program = mode & 0o111 != 0;
-            summary.files += 1;
-            summary.bytes += size;
-            summary.programs += u64::from(program && loader.map(str::as_bytes) != Some(&entry.path));
-        }
-        if entry.relative().contains(&b'/') {
-            // Its top directory sorts before it, but not always right before it.
-            let top = entry.relative().split(|byte| *byte == b'/').next().unwrap_or_default();
-            if let Some(top) = summary.top.iter_mut().find(|other| other.name.as_bytes() == top) {
-                top.has_program |= program;
-            }
-            continue;
-        }
-        let below = [entry.path.as_slice(), b"/"].concat();
-        summary.top.push(TopEntry {
-            name: String::from_utf8_lossy(entry.relative()).into_owned(),
-            is_dir: matches!(entry.what, What::Dir { .. }),
-            has_program: program,
-            is_mount: mounts().any(|path| path == entry.path),
-            holds_mounts: mounts().any(|path| path.starts_with(&below)),
-        });
-    }
-    summary
 }
 
 fn root(image: &Digest, summary: Summary, source: RootSource) -> Root {

@@ -9,9 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Summary;
 use super::libraries::Found;
 use super::trust::{Host, State};
-use super::{Summary, TopEntry};
+use crate::image::TopEntry;
 use crate::image::digest::Digest;
 use crate::image::store::{Store, StoreProblem, Tree, TreeStamp};
 
@@ -94,10 +95,17 @@ impl Record {
         }
         match store.tree(&image)? {
             Some((tree, stamp)) if stamp == record.tree => {
+                store.note_use("closures", key);
                 let Self { files, bytes, programs, top, notes, .. } = record;
                 Ok(Some((image, Summary { files, bytes, programs, top, notes }, tree)))
             }
             _ => Ok(None),
         }
     }
+}
+
+/// The image that a kept record stands for, whether it still holds or not.
+pub(crate) fn image_of_record(store: &Store, key: &Digest) -> Option<Digest> {
+    let bytes = store.record(key).ok().flatten()?;
+    serde_json::from_slice::<Record>(&bytes).ok()?.image.parse().ok()
 }

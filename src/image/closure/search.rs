@@ -20,7 +20,7 @@ const MUSL: &[&str] =
     &["/lib/x86_64-linux-musl", "/usr/lib/x86_64-linux-musl", "/lib", "/usr/local/lib", "/usr/lib"];
 
 /// Where the system's libraries are, in the order of search.
-pub(super) const fn directories(interpreter: Interpreter) -> &'static [&'static str] {
+pub(crate) const fn directories(interpreter: Interpreter) -> &'static [&'static str] {
     match interpreter {
         Interpreter::Glibc => GLIBC,
         Interpreter::Musl => MUSL,
@@ -28,25 +28,25 @@ pub(super) const fn directories(interpreter: Interpreter) -> &'static [&'static 
 }
 
 /// A library that is there and must not be used.
-pub(super) fn unusable(path: &Path, why: &Distrust) -> Error {
+pub(crate) fn unusable(path: &Path, why: &Distrust) -> Error {
     Error::new(Kind::Host, format!("the library {} cannot be used: {why}", path.display())).help(why.help())
 }
 
 /// A search that remembers everything it looked at.
 #[derive(Debug)]
-pub(super) struct Lookup<'a> {
+pub(crate) struct Lookup<'a> {
     host: &'a Host,
     interpreter: Interpreter,
     /// The system's directories without links, of which what they hold must lie below.
     real: Vec<PathBuf>,
-    pub(super) looked_at: BTreeMap<PathBuf, Option<State>>,
+    pub(crate) looked_at: BTreeMap<PathBuf, Option<State>>,
     /// Libraries for other machines, passed over as the loader does.
-    pub(super) skipped: BTreeSet<PathBuf>,
-    pub(super) notes: BTreeSet<String>,
+    pub(crate) skipped: BTreeSet<PathBuf>,
+    pub(crate) notes: BTreeSet<String>,
 }
 
 impl<'a> Lookup<'a> {
-    pub(super) fn new(host: &'a Host, interpreter: Interpreter) -> Self {
+    pub(crate) fn new(host: &'a Host, interpreter: Interpreter) -> Self {
         // One that is not trusted is reported when something is found in it.
         let real =
             directories(interpreter).iter().filter_map(|dir| host.resolve(Path::new(dir)).ok().flatten());
@@ -64,7 +64,7 @@ impl<'a> Lookup<'a> {
     ///
     /// `blame` is who is at fault when there is something by this name that is
     /// no library: a program may name anything, a library should not.
-    pub(super) fn find(
+    pub(crate) fn find(
         &mut self,
         name: &OsStr,
         own: &[PathBuf],
@@ -155,24 +155,34 @@ impl Refused {
     }
 }
 
-/// Where the loader looks for what a library needs, before the system's directories.
-pub(super) fn own_places(interpreter: Interpreter, libraries: &[Library], by: usize) -> Vec<PathBuf> {
-    let mut places = Vec::new();
-    let mut next = Some(by);
+/// Where the loader looks for what a library needs, before the system's
+/// directories; `by` is the library, `None` the program itself, whose own words
+/// count only if it is given.
+pub(crate) fn own_places(
+    interpreter: Interpreter,
+    program: Option<(&Elf, &Path)>,
+    libraries: &[Library],
+    by: Option<usize>,
+) -> Vec<PathBuf> {
+    let mut chain: Vec<(&Elf, &Path)> = Vec::new();
+    let mut next = by;
     while let Some(library) = next.and_then(|at| libraries.get(at)) {
-        let Elf { rpath, runpath, .. } = &library.elf;
+        chain.push((&library.elf, &library.path));
+        next = library.by;
+    }
+    chain.extend(program);
+    let mut places = Vec::new();
+    for (at, (elf, path)) in chain.into_iter().enumerate() {
+        let Elf { rpath, runpath, .. } = elf;
         let list = match (interpreter, runpath) {
             // Its RUNPATH is for its own needs, and switches RPATH off.
-            (Interpreter::Glibc, Some(runpath)) if next == Some(by) => {
-                return expand(runpath.as_bytes(), &library.path);
-            }
+            (Interpreter::Glibc, Some(runpath)) if at == 0 => return expand(runpath.as_bytes(), path),
             (Interpreter::Glibc, Some(_)) => None,
             (Interpreter::Glibc, None) => rpath.as_ref(),
             // To musl both are the same, and are inherited.
             (Interpreter::Musl, _) => runpath.as_ref().or(rpath.as_ref()),
         };
-        places.extend(list.iter().flat_map(|list| expand(list.as_bytes(), &library.path)));
-        next = library.by;
+        places.extend(list.iter().flat_map(|list| expand(list.as_bytes(), path)));
     }
     places
 }

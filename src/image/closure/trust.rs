@@ -18,16 +18,28 @@ use serde::{Deserialize, Serialize};
 /// The kernel's own limit on links in one walk.
 const MAX_LINKS: usize = 40;
 
-/// Whose files are trusted, and where their root is (elsewhere in tests only).
+/// Whose files are trusted, and where their root is: the host's own, or a tree
+/// that is read as if it were one.
 #[derive(Debug, Clone)]
-pub(super) struct Host {
+pub(crate) struct Host {
     root: PathBuf,
-    owner: u32,
+    /// `None`: anybody's, because the caller has named them.
+    owner: Option<u32>,
+}
+
+/// What a path led to.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    /// The end, without links.
+    pub(crate) real: PathBuf,
+    pub(crate) meta: Metadata,
+    /// Links on the way, each where it lies, and where it points.
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Why a file of the host is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Distrust {
+pub(crate) enum Distrust {
     /// It, or a directory above it, or a link to it, belongs to someone else.
     Owner(PathBuf, u32),
     /// It or a directory above it can be written by others than its owner.
@@ -43,7 +55,7 @@ pub(super) enum Distrust {
 }
 
 impl Distrust {
-    pub(super) fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         match self {
             Self::Owner(path, _) => format!("chown root {}", path.display()),
             Self::Writable(path, _) => format!("chmod go-w {}", path.display()),
@@ -76,18 +88,18 @@ impl fmt::Display for Distrust {
 
 /// A trusted file, open.
 #[derive(Debug)]
-pub(super) struct Trusted {
-    pub(super) file: File,
+pub(crate) struct Trusted {
+    pub(crate) file: File,
     /// Without links.
-    pub(super) real: PathBuf,
-    pub(super) stamp: State,
+    pub(crate) real: PathBuf,
+    pub(crate) stamp: State,
 }
 
 /// What identifies a file's state: a change of its content, mode or owner
 /// changes at least one of these (ctime cannot be set back).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct State {
+pub(crate) struct State {
     dev: u64,
     ino: u64,
     size: u64,
@@ -96,7 +108,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn of(meta: &Metadata) -> Self {
+    pub(crate) fn of(meta: &Metadata) -> Self {
         Self {
             dev: meta.dev(),
             ino: meta.ino(),
@@ -106,43 +118,53 @@ impl State {
         }
     }
 
-    pub(super) const fn inode(&self) -> (u64, u64) {
+    pub(crate) const fn inode(&self) -> (u64, u64) {
         (self.dev, self.ino)
     }
 
-    pub(super) const fn size(&self) -> u64 {
+    pub(crate) const fn size(&self) -> u64 {
         self.size
     }
 
     /// Last change of content, in whole seconds.
-    pub(super) const fn mtime(&self) -> i64 {
+    pub(crate) const fn mtime(&self) -> i64 {
         self.mtime.0
     }
 
     /// Last change of anything, in nanoseconds since 1970.
-    pub(super) const fn changed(&self) -> i128 {
+    pub(crate) const fn changed(&self) -> i128 {
         self.ctime.0 as i128 * 1_000_000_000 + self.ctime.1 as i128
     }
 }
 
 impl Host {
     /// This machine.
-    pub(super) fn system() -> Self {
-        Self { root: "/".into(), owner: 0 }
+    pub(crate) fn system() -> Self {
+        Self { root: "/".into(), owner: Some(0) }
     }
 
-    #[cfg(test)]
-    pub(super) fn below(root: &Path, owner: u32) -> Self {
-        Self { root: root.into(), owner }
+    /// Whether this is the machine's own root, whose programs can be started.
+    pub(crate) fn is_system(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// A tree whose files all belong to this user.
+    pub(crate) fn below(root: &Path, owner: u32) -> Self {
+        Self { root: root.into(), owner: Some(owner) }
+    }
+
+    /// The same files, whoever owns them: for what the caller has named.
+    pub(crate) fn whoevers(&self) -> Self {
+        Self { root: self.root.clone(), owner: None }
     }
 
     /// Where this path lies for system calls.
-    pub(super) fn place(&self, path: &Path) -> PathBuf {
+    pub(crate) fn place(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// The state of what is at this path, links followed; `None`: nothing.
-    pub(super) fn state(&self, path: &Path) -> Option<State> {
+    pub(crate) fn state(&self, path: &Path) -> Option<State> {
         let meta = if self.root == Path::new("/") {
             std::fs::metadata(path).ok()
         } else {
@@ -153,16 +175,21 @@ impl Host {
     }
 
     /// Whether there is nothing at this path, not even a link.
-    pub(super) fn is_absent(&self, path: &Path) -> bool {
+    pub(crate) fn is_absent(&self, path: &Path) -> bool {
         matches!(self.stat(path), Ok(None))
     }
 
     /// The path without links, every step of it trusted; `None`: there is nothing.
-    pub(super) fn resolve(&self, path: &Path) -> Result<Option<(PathBuf, Metadata)>, Distrust> {
+    pub(crate) fn resolve(&self, path: &Path) -> Result<Option<(PathBuf, Metadata)>, Distrust> {
+        Ok(self.walk(path)?.map(|walked| (walked.real, walked.meta)))
+    }
+
+    /// The same, with the links that were on the way.
+    pub(crate) fn walk(&self, path: &Path) -> Result<Option<Walked>, Distrust> {
         let mut here = PathBuf::from("/");
         let mut meta = self.stat(&here)?;
         let mut ahead: VecDeque<OsString> = names(path).collect();
-        let mut links = 0;
+        let mut links = Vec::new();
         while let Some(name) = ahead.pop_front() {
             self.check(&here, meta.as_ref(), true)?;
             if name == ".." {
@@ -176,8 +203,7 @@ impl Host {
                 (here, meta) = (next, Some(found));
                 continue;
             }
-            links += 1;
-            if links > MAX_LINKS {
+            if links.len() >= MAX_LINKS {
                 return Err(Distrust::Links(path.into()));
             }
             self.check(&next, Some(&found), false)?;
@@ -190,13 +216,14 @@ impl Host {
             for name in names(&target).collect::<Vec<_>>().into_iter().rev() {
                 ahead.push_front(name);
             }
+            links.push((next, target));
         }
         self.check(&here, meta.as_ref(), true)?;
-        Ok(meta.map(|meta| (here, meta)))
+        Ok(meta.map(|meta| Walked { real: here, meta, links }))
     }
 
     /// Opens a file that may go into a box; `None`: there is nothing.
-    pub(super) fn open(&self, path: &Path) -> Result<Option<Trusted>, Distrust> {
+    pub(crate) fn open(&self, path: &Path) -> Result<Option<Trusted>, Distrust> {
         let Some((real, meta)) = self.resolve(path)? else { return Ok(None) };
         if !meta.is_file() {
             return Err(Distrust::Irregular(real));
@@ -214,7 +241,8 @@ impl Host {
         Ok(Some(Trusted { file, real, stamp }))
     }
 
-    fn stat(&self, path: &Path) -> Result<Option<Metadata>, Distrust> {
+    /// What is at this path itself, be it a link; `None`: nothing.
+    pub(crate) fn stat(&self, path: &Path) -> Result<Option<Metadata>, Distrust> {
         match std::fs::symlink_metadata(self.place(path)) {
             Ok(meta) => Ok(Some(meta)),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Ok(None),
@@ -225,7 +253,8 @@ impl Host {
     /// A link's mode means nothing (`mode` false); its directory's does.
     fn check(&self, path: &Path, meta: Option<&Metadata>, mode: bool) -> Result<(), Distrust> {
         let Some(meta) = meta else { return Ok(()) };
-        if meta.uid() != self.owner {
+        let Some(owner) = self.owner else { return Ok(()) };
+        if meta.uid() != owner {
             return Err(Distrust::Owner(path.into(), meta.uid()));
         }
         if mode && meta.mode() & 0o022 != 0 {

@@ -107,6 +107,28 @@ pub enum What {
     },
 }
 
+impl Header {
+    /// Its records, in the manifest's spelling: text without anything unprintable.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let bytes = Manifest { header: self.clone(), entries: Vec::new() }.to_bytes();
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Reads what [`Header::to_text`] has written, and nothing else.
+    ///
+    /// # Errors
+    /// The first line that is not canonical, and why.
+    pub fn parse(text: &str) -> Result<Self, ParseProblem> {
+        let whole = format!("{text}d 0755 0 /\n");
+        let manifest = Manifest::parse(whole.as_bytes())?;
+        match manifest.entries.len() {
+            1 => Ok(manifest.header),
+            _ => Err(ParseProblem::Line { line: 1, what: "entries in a header" }),
+        }
+    }
+}
+
 impl Entry {
     /// Its path, as one.
     #[must_use]
@@ -225,6 +247,69 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// What is at a node of a tree, as far as walking to it goes.
+pub(crate) enum Step<'t> {
+    /// Something that is no link.
+    Solid,
+    /// A link, and where it points.
+    Link(&'t [u8]),
+}
+
+/// Where a path leads in a tree, links followed, never out of it. `look` tells
+/// what is at a path without links.
+pub(crate) fn walk<'t>(path: &[u8], look: impl Fn(&[u8]) -> Option<Step<'t>>) -> Option<Vec<u8>> {
+    /// As in the kernel.
+    const MAX_LINKS: usize = 40;
+    let names = |path: &[u8]| -> Vec<Vec<u8>> {
+        let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+        names.rev().map(<[u8]>::to_vec).collect()
+    };
+    let mut here: Vec<u8> = b"/".to_vec();
+    let mut ahead = names(path);
+    let mut links = 0;
+    while let Some(name) = ahead.pop() {
+        if name == b".." {
+            here.truncate(here.iter().rposition(|byte| *byte == b'/').filter(|at| *at > 0).unwrap_or(1));
+            continue;
+        }
+        let mut next = here.clone();
+        if next != b"/" {
+            next.push(b'/');
+        }
+        next.extend_from_slice(&name);
+        match look(&next)? {
+            Step::Solid => here = next,
+            Step::Link(target) => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return None;
+                }
+                if target.starts_with(b"/") {
+                    here = b"/".to_vec();
+                }
+                ahead.extend(names(target));
+            }
+        }
+    }
+    look(&here).map(|_| here)
+}
+
+/// The entry that a path leads to, links followed, never out of the image.
+#[must_use]
+pub fn resolve<'m>(manifest: &'m Manifest, path: &[u8]) -> Option<&'m Entry> {
+    let find = |path: &[u8]| {
+        let entries = manifest.entries();
+        entries.binary_search_by(|entry| entry.path.as_slice().cmp(path)).ok().and_then(|at| entries.get(at))
+    };
+    let look = |path: &[u8]| {
+        Some(match &find(path)?.what {
+            What::Symlink { target } => Step::Link(target),
+            _ => Step::Solid,
+        })
+    };
+    find(&walk(path, look)?)
 }
 
 /// The directory that holds this absolute path.

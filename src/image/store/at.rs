@@ -185,6 +185,23 @@ impl Dir {
         Ok(File::from(fd))
     }
 
+    /// The same, open for reading, too.
+    pub(super) fn create_for_both(&self, name: &OsStr) -> Done<File> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = openat(self, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map_err(|errno| self.problem("openat", name, errno))?;
+        Ok(File::from(fd))
+    }
+
+    /// Opens a file that is only there to be locked, and makes it where it is missing.
+    pub(super) fn lock_file(&self, name: &OsStr) -> Done<File> {
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let fd = openat(self, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map_err(|errno| self.problem("openat", name, errno))?;
+        Ok(File::from(fd))
+    }
+
     pub(super) fn symlink(&self, target: &OsStr, name: &OsStr, mtime: i64) -> Done<()> {
         symlinkat(target, self, name).map_err(|errno| self.problem("symlinkat", name, errno))?;
         let time = TimeSpec::new(mtime, 0);
@@ -236,6 +253,39 @@ impl Dir {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Notes that a file is being used, where its last noted use is `after` seconds ago.
+    pub(super) fn note_use(&self, name: &OsStr, after: i64) {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs().cast_signed();
+        let Ok(Some(stat)) = self.stat(name) else { return };
+        if now - stat.mtime.0 > after {
+            let noted = utimensat(
+                self,
+                name,
+                &TimeSpec::UTIME_OMIT,
+                &TimeSpec::UTIME_NOW,
+                UtimensatFlags::NoFollowSymlink,
+            );
+            crate::error::no_matter(noted, "a store that cannot be written forgets who used what");
+        }
+    }
+
+    /// Bytes of the files below that are not in `seen`, on the disk.
+    pub(super) fn bytes(&self, seen: &mut std::collections::HashSet<(u64, u64)>) -> Done<u64> {
+        let mut bytes = 0;
+        for name in self.names()? {
+            // What others remove meanwhile takes no room.
+            let Some(stat) = self.stat(&name)? else { continue };
+            if stat.is(SFlag::S_IFDIR) {
+                if let Some(dir) = self.inner(&name)? {
+                    bytes += dir.bytes(seen)?;
+                }
+            } else if stat.links == 1 || seen.insert((stat.dev, stat.ino)) {
+                bytes += stat.size.next_multiple_of(4096);
+            }
+        }
+        Ok(bytes)
     }
 
     /// Removes what is there by this name, with all it holds; nothing there is fine.

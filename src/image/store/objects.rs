@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use nix::sys::stat::SFlag;
 
 use super::at::{Dir, Stat};
-use super::scratch::Scratch;
 use super::{Store, StoreProblem, errno_of};
 use crate::image::digest::Digest;
 use crate::image::layout::{Content, FILE_MODE, PROGRAM_MODE};
@@ -25,61 +24,73 @@ pub(super) struct Wanted<'a> {
     pub(super) content: &'a Content,
 }
 
-/// Where an object lies.
-#[derive(Debug)]
-pub(super) struct Object {
-    pub(super) dir: Dir,
-    pub(super) name: OsString,
-    pub(super) stat: Stat,
+/// Name and mode of an object. Mode bits belong to the inode: an executable
+/// twin is a second object.
+pub(super) fn named(digest: &Digest, mode: u16) -> (OsString, u16) {
+    let executable = mode & 0o111 != 0;
+    let (suffix, mode) = if executable { (".x", PROGRAM_MODE) } else { ("", FILE_MODE) };
+    (OsString::from(format!("{digest}{suffix}")), mode)
 }
 
 impl Store {
-    /// Makes sure that the object is there and whole.
-    pub(super) fn object(&self, scratch: &Scratch, wanted: Wanted<'_>) -> Result<Object, StoreProblem> {
-        // Mode bits belong to the inode: an executable twin is a second object.
-        let (suffix, mode) = if wanted.mode & 0o111 == 0 { ("", FILE_MODE) } else { (".x", PROGRAM_MODE) };
-        let hex = wanted.digest.to_string();
-        let name = OsString::from(format!("{hex}{suffix}"));
+    /// The directory of an object, made where it is missing.
+    pub(super) fn shelf(&self, name: &OsStr) -> Result<Dir, StoreProblem> {
         let dir = self.top.ensure(OsStr::new("objects"))?.ensure(OsStr::new("sha256"))?;
-        let dir = dir.ensure(OsStr::new(hex.get(..2).unwrap_or_default()))?;
-        if let Some(stat) = whole(&dir, &name, mode, wanted)? {
-            return Ok(Object { dir, name, stat });
-        }
-        write(scratch.dir(), &name, Wanted { mode, ..wanted })?;
-        let linked = scratch.dir().link(&name, &dir, &name);
-        let faster = match linked {
-            Ok(()) => dir.stat(&name)?,
-            // Another writer's, or a damaged one. A good one is never replaced:
-            // its inode must not vanish under a writer that is about to link it.
-            Err(Errno::EEXIST) => whole(&dir, &name, mode, wanted)?,
-            Err(_) => None,
+        dir.ensure(&two(name))
+    }
+
+    /// The directory of an object; `None`: it is not there, nor the object.
+    pub(super) fn shelf_if_there(&self, name: &OsStr) -> Result<Option<Dir>, StoreProblem> {
+        let Some(dir) = self.top.dir(OsStr::new("objects"))? else { return Ok(None) };
+        let Some(dir) = dir.dir(OsStr::new("sha256"))? else { return Ok(None) };
+        dir.dir(&two(name))
+    }
+
+    /// The bytes of a file of an image, open.
+    ///
+    /// # Errors
+    /// It is not in the store, or not of this size.
+    pub(crate) fn content(&self, digest: &Digest, mode: u16, size: u64) -> Result<Content, StoreProblem> {
+        let (name, _) = named(digest, mode);
+        let damaged = |why: &str| StoreProblem::Damaged {
+            path: self.path().join("objects/sha256").join(two(&name)).join(&name),
+            why: why.to_owned(),
         };
-        if let Some(stat) = faster {
-            scratch.dir().remove(&name)?;
-            return Ok(Object { dir, name, stat });
+        let shelf = self.shelf_if_there(&name)?.ok_or_else(|| damaged("it is missing"))?;
+        let file = shelf.open(&name)?.ok_or_else(|| damaged("it is missing"))?;
+        let stat = Stat::of(&file).map_err(|errno| shelf.problem("fstat", &name, errno))?;
+        if !stat.is(SFlag::S_IFREG) || stat.size != size {
+            return Err(damaged(&format!("it has {} bytes and should have {size}", stat.size)));
         }
-        // A damaged one stays with those who have it linked. Or there are no links here.
-        let renamed = scratch.dir().rename(&name, &dir, &name);
-        renamed.map_err(|errno| dir.problem("renameat", &name, errno))?;
-        let stat = dir.stat(&name)?.ok_or_else(|| dir.problem("fstatat", &name, Errno::ENOENT))?;
-        Ok(Object { dir, name, stat })
+        Ok(Content::Opened(file, size))
     }
 }
 
-/// Reads an object again; `None`: it is not what its name says.
-fn whole(dir: &Dir, name: &OsStr, mode: u16, wanted: Wanted<'_>) -> Result<Option<Stat>, StoreProblem> {
+/// The first two digits of an object's name.
+pub(super) fn two(name: &OsStr) -> OsString {
+    name.to_str().and_then(|name| name.get(..2)).unwrap_or_default().into()
+}
+
+/// Reads an object again; `None`: it is not there, or not what its name says.
+pub(super) fn whole(
+    dir: &Dir,
+    name: &OsStr,
+    mode: u16,
+    size: u64,
+    digest: &Digest,
+) -> Result<Option<Stat>, StoreProblem> {
     let Some(stat) = dir.stat(name)? else { return Ok(None) };
-    let size = wanted.content.size();
     if !stat.is(SFlag::S_IFREG) || stat.mode != mode || stat.size != size {
         return Ok(None);
     }
     let Some(file) = dir.open(name)? else { return Ok(None) };
-    let digest = Content::Opened(file, size).digest();
-    Ok(digest.is_ok_and(|digest| digest == wanted.digest).then_some(stat))
+    let found = Content::Opened(file, size).digest();
+    Ok(found.is_ok_and(|found| found == *digest).then_some(stat))
 }
 
-/// Writes a copy of exactly these bytes, mode and time, and waits for the disk.
-pub(super) fn write(dir: &Dir, name: &OsStr, wanted: Wanted<'_>) -> Result<(), StoreProblem> {
+/// Writes a copy of exactly these bytes, mode and time. That it reaches the
+/// disk before it gets its name is the caller's business.
+pub(super) fn write(dir: &Dir, name: &OsStr, wanted: Wanted<'_>) -> Result<File, StoreProblem> {
     let mut file: File = dir.create(name)?;
     match wanted.content.copy(|piece| file.write_all(piece)) {
         Ok(digest) if digest == wanted.digest => {}
@@ -91,6 +102,11 @@ pub(super) fn write(dir: &Dir, name: &OsStr, wanted: Wanted<'_>) -> Result<(), S
     }
     dir.set_mode(&file, wanted.mode)?;
     dir.set_mtime(&file, wanted.mtime)?;
-    // A name that survives a power cut without its bytes would be an empty library.
-    dir.sync(&file)
+    Ok(file)
+}
+
+/// Whether linking an object failed for a reason that a copy does not share: too
+/// many links, none here, not for this user, or replaced meanwhile.
+pub(super) const fn copy_will_do(errno: Errno) -> bool {
+    matches!(errno, Errno::EMLINK | Errno::EPERM | Errno::EXDEV | Errno::EOPNOTSUPP | Errno::ENOENT)
 }

@@ -45,6 +45,13 @@ pub enum StoreProblem {
         /// How many.
         closures: usize,
     },
+    /// It would hold more bytes than it may.
+    CapReached {
+        /// Where it is.
+        path: PathBuf,
+        /// The most it may hold.
+        cap: u64,
+    },
     /// Something in it is not what its name says.
     Damaged {
         /// What.
@@ -71,6 +78,10 @@ impl StoreProblem {
             Self::Call { errno: Errno::ENOSPC | Errno::EDQUOT, .. } => "make room on that file system".into(),
             Self::Call { .. } => "check the file system, or give --store another directory".into(),
             Self::Full { path, .. } => format!("remove old entries of {}, or all", path.display()),
+            Self::CapReached { .. } => {
+                "remove images that are not needed (stockade image list, remove, gc), or raise STOCKADE_STORE_MAX"
+                    .into()
+            }
             Self::Damaged { path, .. } => format!("remove {}; it is made again", path.display()),
             Self::Changed(_) => "run it again when the system update is done".into(),
         }
@@ -97,6 +108,10 @@ impl fmt::Display for StoreProblem {
             }
             Self::Full { closures, .. } => {
                 write!(f, "the store holds {closures} closures, the most it keeps")
+            }
+            Self::CapReached { path, cap } => {
+                let cap = crate::policy::units::format_size(*cap);
+                write!(f, "the store {} would hold more than {cap}", path.display())
             }
             Self::Damaged { path, why } => write!(f, "{} in the store is damaged: {why}", path.display()),
             Self::Changed(path) => write!(f, "{} changed while it was copied", path.display()),

@@ -34,6 +34,14 @@ impl Scratch {
         &self.dir
     }
 
+    /// A name that nothing else has, made of this one.
+    pub(super) fn unique(&self, name: &OsStr) -> OsString {
+        let mut unique = name.to_os_string();
+        unique.push("-");
+        unique.push(&self.name);
+        unique
+    }
+
     /// Writes a whole file of exactly this mode.
     pub(super) fn write(&self, name: &OsStr, bytes: &[u8], mode: u16) -> Result<File, StoreProblem> {
         let mut file = self.dir.create(name)?;

@@ -302,7 +302,7 @@ fn source_that_changed_since_it_was_hashed_leaves_nothing() {
         assert!(matches!(problem, StoreProblem::Changed(_)), "{problem:?}");
         assert_eq!(store.tree(&manifest.digest()), Ok(None));
     }
-    assert!(walk(&store.path().join("objects")).is_empty());
+    assert!(!store.path().join("objects").exists());
     assert!(walk(&store.path().join("tmp")).is_empty());
     fs::write(&source, "before").unwrap();
     assert!(store.materialise(&manifest, &contents).is_ok());

@@ -4,7 +4,7 @@
 //! that what is compared is what the box would see; everything that is missing,
 //! added or different is listed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -41,7 +41,7 @@ impl Checked {
 }
 
 /// One difference between a tree and its manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mismatch {
     /// Path in the image.
     pub path: PathBuf,
@@ -84,6 +84,66 @@ impl Store {
     /// The manifest or the tree is missing or cannot be read.
     pub fn verify_full(&self, digest: &Digest) -> Result<Checked, StoreProblem> {
         self.verify(digest, true)
+    }
+
+    /// Compares an image: each tree that it is laid out in and, with `full`, its
+    /// objects where it is laid out in none.
+    ///
+    /// # Errors
+    /// The manifest is missing, or something cannot be read.
+    pub fn verify_image(&self, image: &Digest, full: bool) -> Result<Checked, StoreProblem> {
+        let laid_out: BTreeSet<Digest> = self
+            .views()?
+            .into_iter()
+            .filter(|(_, of, _)| of == image)
+            .map(|(_, _, laid_out)| laid_out)
+            .chain([*image])
+            .collect();
+        let mut found = Vec::new();
+        for tree in laid_out {
+            if self.tree(&tree)?.is_some() {
+                found.push(self.verify(&tree, full)?);
+            }
+        }
+        // Files of a tree are links to the objects: once read, they need not be again.
+        let mut checked = self.verify_objects(image, full && found.is_empty())?;
+        checked.mismatches.extend(found.into_iter().flat_map(|found| found.mismatches));
+        let mut seen = HashSet::new();
+        checked.mismatches.retain(|mismatch| seen.insert(mismatch.clone()));
+        Ok(checked)
+    }
+
+    /// Compares the objects of an image with its manifest.
+    fn verify_objects(&self, image: &Digest, full: bool) -> Result<Checked, StoreProblem> {
+        let path = self.path().join("manifests").join(image.to_string());
+        let missing = StoreProblem::Damaged { path, why: "it is missing".into() };
+        let manifest = self.manifest(image)?.ok_or(missing)?;
+        let mut verifier =
+            Verifier { full, uid: nix::unistd::geteuid().as_raw(), checked: Checked::default() };
+        for entry in manifest.entries() {
+            let What::File { mode, size, digest } = &entry.what else { continue };
+            verifier.checked.files += 1;
+            verifier.checked.bytes += size;
+            let content = match self.content(digest, *mode, *size) {
+                Ok(content) => content,
+                Err(StoreProblem::Damaged { why, .. }) => {
+                    verifier.mismatch(&entry.path, "object", digest, why);
+                    continue;
+                }
+                Err(problem) => return Err(problem),
+            };
+            if full {
+                let found =
+                    content.digest().map_or_else(|error| error.to_string(), |found| found.to_string());
+                if found != digest.to_string() {
+                    verifier.mismatch(&entry.path, "digest", digest, found);
+                }
+            }
+            if verifier.checked.mismatches.len() >= MAX_MISMATCHES {
+                break;
+            }
+        }
+        Ok(verifier.checked)
     }
 
     fn verify(&self, digest: &Digest, full: bool) -> Result<Checked, StoreProblem> {

@@ -45,6 +45,7 @@ pub(super) fn check(document: &Document, collector: &mut Collector) -> Option<Ch
         name: document.name.good()?.clone(),
         comment: document.comment.good()?.clone(),
         image: document.image.good()?.clone(),
+        verify: document.verify.good().copied().unwrap_or_default(),
         payload: payload(document)?,
         command: document.command.good()?.iter().map(|w| w.value.clone()).collect(),
         argv0: document.argv0.good().cloned(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jsonc_parser::ast::Value;
 
 use super::super::findings::Finding;
-use super::super::model::{Exec, ImageSource, Network, OnViolation, PayloadPlace, Word, Wx};
+use super::super::model::{Exec, ImageSource, Network, OnViolation, PayloadPlace, Verify, Word, Wx};
 use super::super::source::{Span, Spanned, quote};
 use super::{Field, RawAllow, RawCeiling, RawLimits, RawPath, RawViolation, Reader};
 use crate::Layer;
@@ -53,6 +53,7 @@ pub(in super::super) struct Document {
     pub(in super::super) comment: Field<String>,
     pub(in super::super) extends: Field<String>,
     pub(in super::super) image: Field<ImageSource>,
+    pub(in super::super) verify: Field<Verify>,
     pub(in super::super) payload: Field<PayloadPlace>,
     pub(in super::super) command: Field<Vec<Spanned<Word>>>,
     pub(in super::super) argv0: Field<Word>,
@@ -99,6 +100,7 @@ impl Document {
             comment: Field::Absent,
             extends: Field::Absent,
             image: Field::Absent,
+            verify: Field::Absent,
             payload: Field::Absent,
             command: Field::Absent,
             argv0: Field::Absent,
@@ -135,7 +137,11 @@ impl Reader<'_> {
             "name" => document.name = self.policy_name(value).into(),
             "comment" => document.comment = self.top_comment(value).into(),
             "extends" => document.extends = self.extends(value).into(),
-            "image" => document.image = self.image(value).into(),
+            "image" => {
+                let (image, verify) = self.image(value);
+                document.image = image.into();
+                document.verify = verify.map_or(Field::Absent, Field::Good);
+            }
             "payload" => document.payload = self.payload(value).into(),
             "command" => document.command = self.command(value).map(|c| Spanned::new(c, key)).into(),
             "argv0" => document.argv0 = self.word(value, "`argv0`").into(),
@@ -217,14 +223,6 @@ impl Reader<'_> {
             return None;
         }
         Some(Spanned::new(text.value.to_owned(), text.span))
-    }
-
-    fn image(&mut self, value: &Value<'_>) -> Option<Spanned<ImageSource>> {
-        let fields = self.fields(value, "`image`", &["closure", "comment"])?;
-        self.optional_comment(&fields);
-        self.require(&fields, "`image`", &["closure"]);
-        let closure = fields.get("closure")?;
-        self.choice(closure, "`closure`", &[("payload", ImageSource::PayloadClosure)])
     }
 
     fn payload(&mut self, value: &Value<'_>) -> Option<Spanned<PayloadPlace>> {

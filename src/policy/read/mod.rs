@@ -8,6 +8,7 @@ mod calls;
 mod ceiling;
 mod conditions;
 mod document;
+mod image;
 mod limits;
 mod paths;
 mod words;
@@ -74,47 +75,47 @@ impl<T> From<Option<Spanned<T>>> for Field<T> {
 }
 
 /// The fields of an object, without the unknown and the repeated ones.
-pub(super) struct Fields<'v, 't> {
+pub(crate) struct Fields<'v, 't> {
     /// Where it opens: the place of what is not there.
-    open: Span,
-    entries: Vec<(&'v str, Span, &'v Value<'t>)>,
+    pub(crate) open: Span,
+    pub(crate) entries: Vec<(&'v str, Span, &'v Value<'t>)>,
 }
 
 impl<'v, 't> Fields<'v, 't> {
-    fn get(&self, name: &str) -> Option<&'v Value<'t>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'v Value<'t>> {
         self.entries.iter().find(|e| e.0 == name).map(|e| e.2)
     }
 
-    fn key(&self, name: &str) -> Option<Span> {
+    pub(crate) fn key(&self, name: &str) -> Option<Span> {
         self.entries.iter().find(|e| e.0 == name).map(|e| e.1)
     }
 }
 
 /// Reads values of one text.
-pub(super) struct Reader<'c> {
+pub(crate) struct Reader<'c> {
     collector: &'c mut Collector,
     source: u8,
 }
 
 impl<'c> Reader<'c> {
-    pub(super) fn new(collector: &'c mut Collector, source: u8) -> Self {
+    pub(crate) fn new(collector: &'c mut Collector, source: u8) -> Self {
         Self { collector, source }
     }
 
-    fn span(&self, range: Range) -> Span {
+    pub(crate) fn span(&self, range: Range) -> Span {
         Span::new(self.source, range.start, range.end)
     }
 
-    fn span_of(&self, value: &Value<'_>) -> Span {
+    pub(crate) fn span_of(&self, value: &Value<'_>) -> Span {
         self.span(value.range())
     }
 
-    fn say(&mut self, finding: Finding) {
+    pub(crate) fn say(&mut self, finding: Finding) {
         self.collector.say(finding);
     }
 
     /// Says that `what` has another type than it should.
-    fn wrong_type(&mut self, value: &Value<'_>, what: &str, wanted: &str) {
+    pub(crate) fn wrong_type(&mut self, value: &Value<'_>, what: &str, wanted: &str) {
         let found = match value {
             Value::StringLit(_) => "a string",
             Value::NumberLit(_) => "a number",
@@ -128,7 +129,7 @@ impl<'c> Reader<'c> {
     }
 
     /// The members of an object, repeated ones refused.
-    fn members<'v, 't>(&mut self, value: &'v Value<'t>, what: &str) -> Option<Fields<'v, 't>> {
+    pub(crate) fn members<'v, 't>(&mut self, value: &'v Value<'t>, what: &str) -> Option<Fields<'v, 't>> {
         let Value::Object(object) = value else {
             self.wrong_type(value, what, "an object");
             return None;
@@ -160,7 +161,12 @@ impl<'c> Reader<'c> {
     }
 
     /// The known fields of an object.
-    fn fields<'v, 't>(&mut self, value: &'v Value<'t>, what: &str, known: &[&str]) -> Option<Fields<'v, 't>> {
+    pub(crate) fn fields<'v, 't>(
+        &mut self,
+        value: &'v Value<'t>,
+        what: &str,
+        known: &[&str],
+    ) -> Option<Fields<'v, 't>> {
         let mut fields = self.members(value, what)?;
         fields.entries.retain(|(name, key, _)| {
             let is_known = known.contains(name);
@@ -174,14 +180,14 @@ impl<'c> Reader<'c> {
     }
 
     /// Says which of the required fields are not there.
-    fn require(&mut self, fields: &Fields<'_, '_>, what: &str, required: &[&str]) {
+    pub(crate) fn require(&mut self, fields: &Fields<'_, '_>, what: &str, required: &[&str]) {
         let missing: Vec<&str> = required.iter().copied().filter(|n| fields.get(n).is_none()).collect();
         if !missing.is_empty() {
             self.say(Finding::at(fields.open, format!("{what} has no {}", suggest::list(&missing))));
         }
     }
 
-    fn string<'v>(&mut self, value: &'v Value<'_>, what: &str) -> Option<Spanned<&'v str>> {
+    pub(crate) fn string<'v>(&mut self, value: &'v Value<'_>, what: &str) -> Option<Spanned<&'v str>> {
         if let Value::StringLit(text) = value {
             return Some(Spanned::new(text.value.as_ref(), self.span(text.range)));
         }
@@ -190,7 +196,7 @@ impl<'c> Reader<'c> {
     }
 
     /// The elements of an array that must not be empty.
-    fn elements<'v, 't>(&mut self, value: &'v Value<'t>, what: &str) -> Option<&'v [Value<'t>]> {
+    pub(crate) fn elements<'v, 't>(&mut self, value: &'v Value<'t>, what: &str) -> Option<&'v [Value<'t>]> {
         let Value::Array(array) = value else {
             self.wrong_type(value, what, "an array");
             return None;
@@ -205,7 +211,7 @@ impl<'c> Reader<'c> {
         Some(&array.elements)
     }
 
-    fn boolean(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<bool>> {
+    pub(crate) fn boolean(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<bool>> {
         if let Value::BooleanLit(b) = value {
             return Some(Spanned::new(b.value, self.span(b.range)));
         }
@@ -214,7 +220,7 @@ impl<'c> Reader<'c> {
     }
 
     /// A whole number from 0 up.
-    fn integer(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<u64>> {
+    pub(crate) fn integer(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<u64>> {
         if let Value::StringLit(text) = value
             && !text.value.is_empty()
             && text.value.bytes().all(|b| b.is_ascii_digit())
@@ -251,7 +257,12 @@ impl<'c> Reader<'c> {
     }
 
     /// One of a few words.
-    fn choice<T: Clone>(&mut self, value: &Value<'_>, what: &str, known: &[(&str, T)]) -> Option<Spanned<T>> {
+    pub(crate) fn choice<T: Clone>(
+        &mut self,
+        value: &Value<'_>,
+        what: &str,
+        known: &[(&str, T)],
+    ) -> Option<Spanned<T>> {
         let word = self.string(value, what)?;
         if let Some((_, meaning)) = known.iter().find(|k| k.0 == word.value) {
             return Some(Spanned::new(meaning.clone(), word.span));
@@ -279,7 +290,7 @@ impl<'c> Reader<'c> {
     }
 
     /// A comment that may be there, on things the resolved policy keeps none of.
-    fn optional_comment(&mut self, fields: &Fields<'_, '_>) {
+    pub(crate) fn optional_comment(&mut self, fields: &Fields<'_, '_>) {
         if fields.get("comment").is_some() {
             self.comment(fields, "this");
         }

@@ -51,7 +51,7 @@ pub(in super::super) fn path_problem(path: &str) -> Option<(&'static str, String
 
 impl Reader<'_> {
     /// An absolute, normalised path.
-    pub(super) fn path(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<String>> {
+    pub(crate) fn path(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<String>> {
         let text = self.string(value, what)?;
         if let Some((problem, help)) = path_problem(text.value) {
             let shown = if text.value.is_empty() { String::new() } else { format!(" {}", quote(text.value)) };
@@ -62,7 +62,7 @@ impl Reader<'_> {
     }
 
     /// The name of a policy; it appears in reports and on command lines.
-    pub(super) fn policy_name(&mut self, value: &Value<'_>) -> Option<Spanned<String>> {
+    pub(crate) fn policy_name(&mut self, value: &Value<'_>) -> Option<Spanned<String>> {
         const MOST: usize = 64;
         let text = self.string(value, "`name`")?;
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -122,7 +122,7 @@ impl Reader<'_> {
     }
 
     /// One word: a literal or exactly one place-holder.
-    pub(super) fn word(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<Word>> {
+    pub(crate) fn word(&mut self, value: &Value<'_>, what: &str) -> Option<Spanned<Word>> {
         let text = self.string(value, what)?;
         let holders = [("{payload}", Word::Payload), ("{args}", Word::Args), ("{given}", Word::Given)];
         if let Some((_, word)) = holders.iter().find(|h| h.0 == text.value) {
@@ -149,7 +149,7 @@ impl Reader<'_> {
     }
 
     /// The whole environment. May be empty.
-    pub(super) fn environment(&mut self, value: &Value<'_>) -> Option<BTreeMap<String, String>> {
+    pub(crate) fn environment(&mut self, value: &Value<'_>) -> Option<BTreeMap<String, String>> {
         let fields = self.members(value, "`env`")?;
         let mut env = BTreeMap::new();
         let mut good = true;

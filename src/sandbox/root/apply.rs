@@ -11,7 +11,7 @@ use crate::sandbox::child::{Failed, Steps};
 use crate::sandbox::frame::RootKind;
 use crate::sandbox::order::Step;
 use crate::sandbox::plan::{
-    BindFrom, Device, MountKind, MountPlan, Place, PrivateEntry, PrivateKind, RootPlan,
+    BackEnd, BindFrom, Device, MountKind, MountPlan, Place, PrivateEntry, PrivateKind, RootPlan,
 };
 use crate::sys::fd::{self, Resolve};
 use crate::sys::mount::{self, Attr};
@@ -64,7 +64,7 @@ fn new_tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attr: Attr, large: bool) -
 pub fn attach_root(steps: Steps) -> Result<Base, Failed> {
     steps.call(Step::Private, mount::make_all_private)?;
     let (kind, overlay_errno, root) = match &steps.plan.root {
-        RootPlan::Tree { path, dev, ino, overlay } => {
+        RootPlan::Tree { path, dev, ino, back_end } => {
             let flags = libc::O_PATH | libc::O_DIRECTORY;
             let tree =
                 steps.call(Step::OpenTree, || fd::openat2(libc::AT_FDCWD, path, flags, 0, Resolve::PLAIN))?;
@@ -72,7 +72,7 @@ pub fn attach_root(steps: Steps) -> Result<Base, Failed> {
                 let found = fd::identity(tree.as_fd())?;
                 if (found.dev, found.ino) == (*dev, *ino) { Ok(()) } else { Err(Errno::ESTALE) }
             })?;
-            tree_root(steps, tree.as_fd(), *overlay)?
+            tree_root(steps, tree.as_fd(), *back_end)?
         }
         RootPlan::Private { size, inodes, .. } => (RootKind::Private, 0, private_root(steps, size, inodes)?),
     };
@@ -82,19 +82,22 @@ pub fn attach_root(steps: Steps) -> Result<Base, Failed> {
     Ok(Base { kind, overlay_errno })
 }
 
-/// Child only: overlay where it can be had, else a bind.
-fn tree_root(steps: Steps, tree: BorrowedFd<'_>, overlay: bool) -> Result<(RootKind, i32, OwnedFd), Failed> {
+/// Child only: overlay where it can be had, else a bind, unless one of them was asked for.
+fn tree_root(
+    steps: Steps,
+    tree: BorrowedFd<'_>,
+    back_end: BackEnd,
+) -> Result<(RootKind, i32, OwnedFd), Failed> {
     // Relative lower directories are looked up from the working directory.
     steps.call(Step::AttachRoot, || mount::fchdir(tree))?;
-    let mut made = (RootKind::Overlay, 0, None);
+    let mut made = (RootKind::Bind, 0, None);
     // An overlay without an upper layer cannot be written, whatever its attributes.
-    if overlay && !steps.without(Layer::Root) {
+    if back_end != BackEnd::Bind && !steps.without(Layer::Root) {
         match overlay_root(steps) {
-            Ok(root) => made.2 = Some(root),
-            Err(failed) => made = (RootKind::Bind, failed.errno(), None),
+            Ok(root) => made = (RootKind::Overlay, 0, Some(root)),
+            Err(failed) if back_end == BackEnd::Overlay => return Err(failed),
+            Err(failed) => made.1 = failed.errno(),
         }
-    } else {
-        made.0 = RootKind::Bind;
     }
     let root = match made.2 {
         Some(root) => root,
@@ -169,9 +172,9 @@ fn copy_entry(root: RawFd, entry: &PrivateEntry) -> sys::Result<()> {
             Ok(())
         }
         PrivateKind::Link(target) => fd::symlinkat(target, root, &entry.path),
-        PrivateKind::Copy { from, size } => {
+        PrivateKind::Copy { from, offset, size } => {
             let file = fd::openat2(root, &entry.path, create, 0o600, Resolve::BENEATH)?;
-            copy_all(file.as_fd(), *from, *size)?;
+            copy_all(file.as_fd(), *from, *offset, *size)?;
             finish_file(file.as_fd(), entry)
         }
         PrivateKind::Bytes(bytes) => {
@@ -193,8 +196,8 @@ fn finish_file(file: BorrowedFd<'_>, entry: &PrivateEntry) -> sys::Result<()> {
 }
 
 /// Child only: exactly `size` bytes; `ENODATA` when the source has fewer by now.
-fn copy_all(to: BorrowedFd<'_>, from: RawFd, size: u64) -> sys::Result<()> {
-    let mut offset = 0i64;
+fn copy_all(to: BorrowedFd<'_>, from: RawFd, start: i64, size: u64) -> sys::Result<()> {
+    let mut offset = start;
     let mut left = size;
     while left > 0 {
         let count = usize::try_from(left).unwrap_or(usize::MAX);
@@ -284,7 +287,7 @@ fn copy_payload(steps: Steps, dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> Re
     let plan = steps.plan;
     let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
     let file = steps.call(Step::PayloadCreate, || fd::openat(dir.as_raw_fd(), name, create, 0o600))?;
-    steps.call(Step::PayloadCopy, || copy_all(file.as_fd(), plan.payload, plan.payload_size))?;
+    steps.call(Step::PayloadCopy, || copy_all(file.as_fd(), plan.payload, 0, plan.payload_size))?;
     steps.call(Step::PayloadCopy, || fd::fchmod(file.as_raw_fd(), mode))
 }
 

@@ -156,7 +156,7 @@ impl<'a> Layout<'a> {
     ///
     /// # Errors
     /// A path with a NUL in it.
-    pub fn prepare(&self, image: &Root, payload_size: u64) -> Result<Prepared> {
+    pub fn prepare(&self, image: &Root, payload_size: Option<u64>) -> Result<Prepared> {
         let mut out = Prepared {
             mounts: Vec::new(),
             proc_at: None,
@@ -200,7 +200,7 @@ impl<'a> Layout<'a> {
         at: &str,
         source: &PathSource,
         access: Access,
-        payload_size: u64,
+        payload_size: Option<u64>,
         out: &mut Prepared,
     ) -> Result<()> {
         let read_only = |attr: Attr| if access.write { attr } else { attr.and(Attr::RDONLY) };
@@ -215,20 +215,11 @@ impl<'a> Layout<'a> {
                 out.expected.push(expected(at, Some("proc"), PROC_ATTR));
                 return Ok(());
             }
-            PathSource::Payload => {
-                let place = &self.policy.payload;
-                let name = place.path.rsplit('/').next().unwrap_or_default();
-                let size = payload_size.next_multiple_of(4096) + 4096;
-                let places = self.places_in(at)?;
-                let kind = MountKind::Payload {
-                    size: c_string(&size.to_string())?,
-                    inodes: c_string(&(3 + places.len()).to_string())?,
-                    name: c_string(name)?,
-                    mode: if place.executable { 0o555 } else { 0o444 },
-                    places,
-                };
-                (kind, noexec(base.and(Attr::RDONLY).and(Attr::NOSYMFOLLOW)), "tmpfs")
-            }
+            PathSource::Payload => (
+                self.payload_place(at, payload_size)?,
+                noexec(base.and(Attr::RDONLY).and(Attr::NOSYMFOLLOW)),
+                "tmpfs",
+            ),
             PathSource::Devices(names) => {
                 let devices = names.iter().map(|n| device(n)).collect::<Result<Vec<_>>>()?;
                 for name in names {
@@ -255,6 +246,24 @@ impl<'a> Layout<'a> {
         out.expected.push(expected(at, Some(type_name), attr));
         out.mounts.push(MountPlan { at: relative(at)?, kind, attr });
         Ok(())
+    }
+
+    /// The payload's directory, which is empty where an image runs without one.
+    fn payload_place(&self, at: &str, payload_size: Option<u64>) -> Result<MountKind> {
+        let places = self.places_in(at)?;
+        let inodes = c_string(&(3 + places.len()).to_string())?;
+        let Some(size) = payload_size else {
+            return Ok(MountKind::Tmpfs { size: c_string("4096")?, inodes, mode: c_string("0555")?, places });
+        };
+        let place = &self.policy.payload;
+        let name = place.path.rsplit('/').next().unwrap_or_default();
+        Ok(MountKind::Payload {
+            size: c_string(&(size.next_multiple_of(4096) + 4096).to_string())?,
+            inodes,
+            name: c_string(name)?,
+            mode: if place.executable { 0o555 } else { 0o444 },
+            places,
+        })
     }
 
     fn bind(&self, at: &str, bind: &OpenBind, out: &mut Prepared) -> Result<()> {

@@ -5,12 +5,12 @@ use super::*;
 /// The tree of a root, which must come from the store.
 fn tree(root: &Root) -> PathBuf {
     match &root.source {
-        RootSource::Tree { path, dev, ino } => {
+        RootSource::Tree { path, dev, ino, .. } => {
             let meta = fs::symlink_metadata(path).unwrap();
             assert_eq!((meta.dev(), meta.ino()), (*dev, *ino));
             path.clone()
         }
-        RootSource::Private(_) => panic!("the root is private: {:?}", root.notes),
+        RootSource::Private(_) | RootSource::Packed { .. } => panic!("the root is private: {:?}", root.notes),
     }
 }
 
@@ -175,7 +175,7 @@ fn store_that_cannot_be_written_gives_a_private_root_and_a_note() {
     assert!(matches!(root.source, RootSource::Private(_)));
     assert_eq!(root.id, fake.root(None, &program).unwrap().id);
     let start =
-        format!("the root is a private copy, not kept: mkdirat({}/tmp) in the store", store.path().display());
+        format!("the root is a private copy, not kept: openat({}/lock) in the store", store.path().display());
     assert!(root.notes.len() == 1 && root.notes[0].starts_with(&start), "{:?}", root.notes);
 }
 

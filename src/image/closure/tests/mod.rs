@@ -94,6 +94,7 @@ impl Fake {
         Ok(shown
             .filter_map(|entry| match &entry.kind {
                 PrivateKind::Dir => None,
+                PrivateKind::Stored { .. } => panic!("a closure has its contents with it"),
                 PrivateKind::File(_) => Some(entry.path.display().to_string()),
                 PrivateKind::Symlink(target) => {
                     Some(format!("{} -> {}", entry.path.display(), target.display()))
