@@ -74,6 +74,8 @@ static int talk(int mib) {
     return 0;
 }
 
+static long deep(long n) { volatile char room[4096]; room[0] = n; return n ? deep(n - 1) + room[0] : 0; }
+
 static int try(const char *w, char **v) {
     long n = v[0] ? atol(v[0]) : 0;
     int pair[2];
@@ -99,6 +101,8 @@ static int try(const char *w, char **v) {
     if (is(w, "long-file")) { signal(SIGXFSZ, SIG_IGN); return fill("/tmp/long", n); }
     if (is(w, "extend")) { signal(SIGXFSZ, SIG_IGN); return ftruncate(open("/tmp/long", O_CREAT | O_RDWR, 0600), n << 20); }
     if (is(w, "many-files")) return many_files(n);
+    if (is(w, "stack")) { deep(n * 256); return 0; }
+    if (is(w, "x32")) return syscall(0x40000000 | SYS_getpid);
     if (is(w, "spin")) return spin(n);
     if (is(w, "sleep")) { usleep(n * 1000); return 0; }
     if (is(w, "self")) { if (v[0]) return 0; char *a[] = {"wants", "self", "again", 0}; return execv("/proc/self/exe", a); }
