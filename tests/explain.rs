@@ -197,6 +197,18 @@ fn reader_of_host_files_runs_when_its_explanation_is_followed() {
 }
 
 #[test]
+fn directory_on_the_way_to_what_is_missing_is_no_cause() {
+    for caller in Caller::all() {
+        let args = ["look", "/usr/share/zoneinfo", "/usr/share/zoneinfo/UTC", "/usr/share/zoneinfo2"];
+        let ran = run(caller, wants()).options(["--explain"]).args(args).go();
+        let paths: Vec<&str> = causes(&ran).iter().map(|e| e["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, ["/usr/share/zoneinfo/UTC"], "{}", ran.all());
+        let told = "newfstatat(\"/usr/share/zoneinfo/UTC\", dirfd=AT_FDCWD, flags=0) finds nothing there";
+        assert_eq!(causes(&ran)[0]["what"], told);
+    }
+}
+
+#[test]
 fn reader_of_a_file_beside_it_runs_when_its_explanation_is_followed() {
     for caller in Caller::all() {
         let file = caller.home().join("beside.txt");

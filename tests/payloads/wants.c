@@ -90,6 +90,7 @@ static int try(const char *w, char **v) {
     if (is(w, "dumpable")) return prctl(PR_SET_DUMPABLE, 0);
     if (is(w, "chmod")) return close(open("/tmp/f", O_CREAT | O_WRONLY, 0600)) < 0 ? -1 : chmod("/tmp/f", 0755);
     if (is(w, "read")) return open(v[0], O_RDONLY);
+    if (is(w, "look")) { struct stat s; int bad = 0; for (; v[0]; v++) bad |= stat(v[0], &s); return bad; }
     if (is(w, "write")) { int f = open(v[0], O_WRONLY | O_CREAT, 0644); return f < 0 ? -1 : write(f, "x", 1) - 1; }
     if (is(w, "mkdir")) return mkdir(v[0], 0700);
     if (is(w, "memory")) { volatile char *p = malloc(n << 20); if (!p) return -1; for (long i = 0; i < n << 20; i += 4096) p[i] = 1; return 0; }

@@ -36,6 +36,7 @@ impl Explainer {
                 None => told.push(explanation),
             }
         }
+        leave_to_what_lies_below(&mut told);
         told.sort_by_key(|e| e.expected.is_some());
         all.extend(told);
         all
@@ -130,13 +131,30 @@ impl Explainer {
 
 /// A call with its path and its arguments.
 fn said(note: &Note) -> String {
-    let call = describe_call(note.nr, &note.args);
+    let mut call = describe_call(note.nr, &note.args);
+    if !places::makes_a_file(note.nr, &note.args) {
+        // Nobody looks at the mode then.
+        call = call.replace(", mode=00)", ")");
+    }
     let Some(path) = &note.path else { return call };
     let shown = format!("{:?}", path.given);
     match call.split_once('(') {
         Some((name, ")")) => format!("{name}({shown})"),
         Some((name, rest)) => format!("{name}({shown}, {rest}"),
         None => call,
+    }
+}
+
+/// A directory on the way to something else that is missing comes with it, and is no cause.
+fn leave_to_what_lies_below(told: &mut [Explanation]) {
+    let missing = |e: &Explanation| e.expected.is_none() && e.answer.as_deref() == Some("ENOENT");
+    let paths: Vec<String> = told.iter().filter(|e| missing(e)).filter_map(|e| e.path.clone()).collect();
+    for explanation in told.iter_mut().filter(|e| missing(e)) {
+        let Some(path) = &explanation.path else { continue };
+        let below = |other: &String| other.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/'));
+        if paths.iter().any(below) {
+            explanation.expected = Some("what was looked for below it is told by itself".to_owned());
+        }
     }
 }
 
