@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop anywhere")]
 
 mod common;
+mod patch_support;
 
 use std::path::PathBuf;
 
 use common::{Caller, Ran, Run, payload, run, stockade, work};
+use patch_support::patch;
 use serde_json::{Value, json};
 
 fn wants() -> PathBuf {
@@ -24,23 +26,6 @@ fn resolved(name: &str) -> Value {
         std::process::Command::new(stockade()).args(["policy", "show", name, "--resolved"]).output().unwrap();
     assert!(out.status.success());
     serde_json::from_slice(&out.stdout).unwrap()
-}
-
-/// RFC 6902, as far as explanations use it.
-fn patch(document: &mut Value, operations: &[Value]) {
-    for operation in operations {
-        let (path, op) = (operation["path"].as_str().unwrap(), operation["op"].as_str().unwrap());
-        let (parent, last) = path.rsplit_once('/').unwrap();
-        let place = document.pointer_mut(parent).unwrap_or_else(|| panic!("{path}"));
-        let value = operation.get("value").cloned();
-        match (place, op) {
-            (Value::Array(list), "add") if last == "-" => list.push(value.unwrap()),
-            (Value::Array(list), "remove") => drop(list.remove(last.parse().unwrap())),
-            (Value::Array(list), "replace") => list[last.parse::<usize>().unwrap()] = value.unwrap(),
-            (Value::Object(map), "replace") => *map.get_mut(last).unwrap() = value.unwrap(),
-            (place, op) => panic!("{op} {path} in {place}"),
-        }
-    }
 }
 
 /// Follows what is said, and nothing else.
@@ -210,6 +195,18 @@ fn reader_of_host_files_runs_when_its_explanation_is_followed() {
 }
 
 #[test]
+fn directory_on_the_way_to_what_is_missing_is_no_cause() {
+    for caller in Caller::all() {
+        let args = ["look", "/usr/share/zoneinfo", "/usr/share/zoneinfo/UTC", "/usr/share/zoneinfo2"];
+        let ran = run(caller, wants()).options(["--explain"]).args(args).go();
+        let paths: Vec<&str> = causes(&ran).iter().map(|e| e["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, ["/usr/share/zoneinfo/UTC"], "{}", ran.all());
+        let told = "newfstatat(\"/usr/share/zoneinfo/UTC\", dirfd=AT_FDCWD, flags=0) finds nothing there";
+        assert_eq!(causes(&ran)[0]["what"], told);
+    }
+}
+
+#[test]
 fn reader_of_a_file_beside_it_runs_when_its_explanation_is_followed() {
     for caller in Caller::all() {
         let file = caller.home().join("beside.txt");
@@ -261,6 +258,25 @@ fn program_with_more_scratch_runs_when_its_explanation_is_followed() {
 fn writer_of_a_longer_file_runs_when_its_explanation_is_followed() {
     limit(&["long-file", "5"], &["--file-size", "2MiB"], "file_size");
     limit(&["extend", "9"], &["--file-size", "2MiB"], "file_size");
+}
+
+#[test]
+fn program_with_more_stack_runs_when_its_explanation_is_followed() {
+    limit(&["stack", "3"], &["--stack", "1MiB"], "stack");
+}
+
+#[test]
+fn call_of_another_architecture_is_said_to_be_the_end_under_every_policy() {
+    for caller in Caller::all() {
+        let ran = run(caller, wants()).options(["--explain"]).args(["x32"]).go();
+        assert_eq!(ran.verdict(), "violation", "{}", ran.all());
+        let cause = causes(&ran)[0];
+        assert_eq!((&cause["kind"], &cause["allow"]), (&json!("call"), &Value::Null), "{cause:#}");
+        assert_eq!(cause["never"], "such calls are the end under every policy");
+        // Not every signal is one.
+        let other = run(caller, wants()).options(["--explain"]).args(["nothing"]).go();
+        assert_eq!(causes(&other), Vec::<&Value>::new(), "{}", other.all());
+    }
 }
 
 #[test]

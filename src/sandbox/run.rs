@@ -154,7 +154,7 @@ fn supervised(
     let times = Times { setup_ns, teardown_ns, ran: true };
     let mut report = report(id, &compiled, &facts, &evidence, &times, sha256, left);
     if let Some(explainer) = explainer {
-        report.explanations = Some(explainer.explain(&report.limits_hit));
+        report.explanations = Some(explainer.explain(&report.limits_hit, evidence.ended));
         report.notes.extend(explainer.remark());
     }
     Outcome {

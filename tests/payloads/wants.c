@@ -74,6 +74,8 @@ static int talk(int mib) {
     return 0;
 }
 
+static long deep(long n) { volatile char room[4096]; room[0] = n; return n ? deep(n - 1) + room[0] : 0; }
+
 static int try(const char *w, char **v) {
     long n = v[0] ? atol(v[0]) : 0;
     int pair[2];
@@ -88,6 +90,7 @@ static int try(const char *w, char **v) {
     if (is(w, "dumpable")) return prctl(PR_SET_DUMPABLE, 0);
     if (is(w, "chmod")) return close(open("/tmp/f", O_CREAT | O_WRONLY, 0600)) < 0 ? -1 : chmod("/tmp/f", 0755);
     if (is(w, "read")) return open(v[0], O_RDONLY);
+    if (is(w, "look")) { struct stat s; int bad = 0; for (; v[0]; v++) bad |= stat(v[0], &s); return bad; }
     if (is(w, "write")) { int f = open(v[0], O_WRONLY | O_CREAT, 0644); return f < 0 ? -1 : write(f, "x", 1) - 1; }
     if (is(w, "mkdir")) return mkdir(v[0], 0700);
     if (is(w, "memory")) { volatile char *p = malloc(n << 20); if (!p) return -1; for (long i = 0; i < n << 20; i += 4096) p[i] = 1; return 0; }
@@ -99,6 +102,8 @@ static int try(const char *w, char **v) {
     if (is(w, "long-file")) { signal(SIGXFSZ, SIG_IGN); return fill("/tmp/long", n); }
     if (is(w, "extend")) { signal(SIGXFSZ, SIG_IGN); return ftruncate(open("/tmp/long", O_CREAT | O_RDWR, 0600), n << 20); }
     if (is(w, "many-files")) return many_files(n);
+    if (is(w, "stack")) { deep(n * 256); return 0; }
+    if (is(w, "x32")) return syscall(0x40000000 | SYS_getpid);
     if (is(w, "spin")) return spin(n);
     if (is(w, "sleep")) { usleep(n * 1000); return 0; }
     if (is(w, "self")) { if (v[0]) return 0; char *a[] = {"wants", "self", "again", 0}; return execv("/proc/self/exe", a); }

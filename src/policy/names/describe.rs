@@ -6,8 +6,17 @@
 use super::{CONSTANTS, argument, family, in_family};
 
 /// Second names, which nobody looks for. The first is the manual page's.
-const SECOND_NAMES: &[&str] =
-    &["AF_LOCAL", "SIGIOT", "SIGCLD", "SIGPOLL", "O_NDELAY", "EWOULDBLOCK", "EDEADLOCK", "LOCK_RW"];
+const SECOND_NAMES: &[&str] = &[
+    "AT_STATX_SYNC_AS_STAT",
+    "AF_LOCAL",
+    "SIGIOT",
+    "SIGCLD",
+    "SIGPOLL",
+    "O_NDELAY",
+    "EWOULDBLOCK",
+    "EDEADLOCK",
+    "LOCK_RW",
+];
 
 /// Arguments made of bits; any other is one word.
 const FLAGS: &[&str] = &["flags", "prot", "oflag", "options", "shmflg", "semflg", "msgflg", "type"];

@@ -3,11 +3,12 @@
 use super::proposals::{Proposal, Request, options};
 use super::{Explainer, Note, Room, Trouble, expected, places};
 use crate::policy::amend::{self, Scratch};
-use crate::policy::model::{Exec, Limits, Wx};
+use crate::policy::model::{Exec, Limits, Stack, Wx};
 use crate::policy::names::{self, describe_call};
 use crate::policy::units::{format_duration, format_size};
 use crate::policy::{Overrides, Policy};
 use crate::report::explanation::{Allow, Explanation};
+use crate::sys::process::Ended;
 
 /// `execve`, and the calls that `wx` is about.
 const EXECVE: u32 = 59;
@@ -16,13 +17,14 @@ const SETS_PROTECTION: [u32; 3] = [9, 10, 329];
 impl Explainer {
     /// Everything, likely causes first: limits, then what was refused last. What programs do without
     /// comes at the end. `hit` are the limits that the evidence shows.
-    pub fn explain(&self, hit: &[&'static str]) -> Vec<Explanation> {
+    pub fn explain(&self, hit: &[&'static str], ended: Option<Ended>) -> Vec<Explanation> {
         let request = Request {
             policy: &self.policy,
             binds: &self.binds,
             cwd: std::env::current_dir().unwrap_or_default(),
         };
         let mut all = self.limits(&request, hit);
+        all.extend(self.of_signal(&request, ended));
         let mut notes: Vec<&Note> =
             self.notes.iter().filter(|n| !matches!(n.trouble, Trouble::Full(_))).collect();
         notes.sort_by_key(|n| std::cmp::Reverse(n.last));
@@ -34,6 +36,7 @@ impl Explainer {
                 None => told.push(explanation),
             }
         }
+        leave_to_what_lies_below(&mut told);
         told.sort_by_key(|e| e.expected.is_some());
         all.extend(told);
         all
@@ -61,6 +64,23 @@ impl Explainer {
             }
         }
         names.into_iter().map(|(name, note)| limit(request, name, note)).collect()
+    }
+
+    /// What a signal says.
+    fn of_signal(&self, request: &Request<'_>, ended: Option<Ended>) -> Option<Explanation> {
+        match ended? {
+            Ended::Signaled(libc::SIGSYS) => {
+                let what =
+                    "the program died of SIGSYS, as after a call of another architecture (32-bit, or x32)";
+                let why = "such calls are the end under every policy";
+                Some(Explanation { never: Some(why.to_owned()), ..blank("call", what.to_owned()) })
+            }
+            // Where it is as large as the memory, the memory has run out first.
+            Ended::Signaled(libc::SIGSEGV) if matches!(self.policy.limits.stack, Stack::Bytes(_)) => {
+                Some(limit(request, "stack", None))
+            }
+            _ => None,
+        }
     }
 
     fn of_note(&self, request: &Request<'_>, note: &Note) -> Explanation {
@@ -111,13 +131,30 @@ impl Explainer {
 
 /// A call with its path and its arguments.
 fn said(note: &Note) -> String {
-    let call = describe_call(note.nr, &note.args);
+    let mut call = describe_call(note.nr, &note.args);
+    if !places::makes_a_file(note.nr, &note.args) {
+        // Nobody looks at the mode then.
+        call = call.replace(", mode=00)", ")");
+    }
     let Some(path) = &note.path else { return call };
     let shown = format!("{:?}", path.given);
     match call.split_once('(') {
         Some((name, ")")) => format!("{name}({shown})"),
         Some((name, rest)) => format!("{name}({shown}, {rest}"),
         None => call,
+    }
+}
+
+/// A directory on the way to something else that is missing comes with it, and is no cause.
+fn leave_to_what_lies_below(told: &mut [Explanation]) {
+    let missing = |e: &Explanation| e.expected.is_none() && e.answer.as_deref() == Some("ENOENT");
+    let paths: Vec<String> = told.iter().filter(|e| missing(e)).filter_map(|e| e.path.clone()).collect();
+    for explanation in told.iter_mut().filter(|e| missing(e)) {
+        let Some(path) = &explanation.path else { continue };
+        let below = |other: &String| other.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/'));
+        if paths.iter().any(below) {
+            explanation.expected = Some("what was looked for below it is told by itself".to_owned());
+        }
     }
 }
 
@@ -183,6 +220,7 @@ fn limit(request: &Request<'_>, name: &'static str, note: Option<&Note>) -> Expl
         "open_files" => format!("a descriptor beyond {} was refused", limits.open_files),
         "file_size" => format!("a file would have been longer than {}", size(limits.file_size)),
         "output" => format!("a stream went beyond {}", size(limits.output)),
+        "stack" => "the program died of SIGSEGV, as it does where its stack has no room left".to_owned(),
         "tmp" => "a scratch directory had no byte left".to_owned(),
         _ => "a scratch directory had no room for another file".to_owned(),
     };
@@ -243,6 +281,11 @@ fn larger(policy: &Policy, name: &str, note: Option<&Note>) -> Option<Result<All
         }
         "output" => {
             ("--output", format_size(twice(output)), Overrides { output: Some(twice(output)), ..none })
+        }
+        "stack" => {
+            let Stack::Bytes(bytes) = policy.limits.stack else { return None };
+            let stack = Stack::Bytes(twice(bytes));
+            ("--stack", format_size(twice(bytes)), Overrides { stack: Some(stack), ..none })
         }
         "tmp" => {
             let bytes = twice(tmp_bytes(policy)?);

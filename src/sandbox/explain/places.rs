@@ -107,6 +107,15 @@ pub const fn makes_process(nr: u32) -> bool {
     matches!(nr, 56..=58)
 }
 
+/// Whether an `open` would make a file.
+pub fn makes_a_file(nr: u32, args: &[u64; 6]) -> bool {
+    let opens = places(nr).first().and_then(|place| match place.want {
+        Want::Open(flags) => args.get(usize::from(flags)),
+        _ => None,
+    });
+    opens.is_none_or(|flags| flags & u64::from(libc::O_CREAT.unsigned_abs()) != 0)
+}
+
 /// How long a file would be after the call.
 pub const fn file_size(nr: u32, args: &[u64; 6]) -> Option<u64> {
     match nr {
