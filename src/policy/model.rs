@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Layer;
 
 /// A resolved, valid, runnable policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Its name, as in the file.
     pub name: String,
@@ -53,14 +55,14 @@ pub struct Policy {
 }
 
 /// Where the root file system comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {
     /// The closure of the payload's own needs.
     PayloadClosure,
 }
 
 /// Where the payload appears in the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadPlace {
     /// Absolute path, a direct child of a `from: payload` path.
     pub path: String,
@@ -69,7 +71,7 @@ pub struct PayloadPlace {
 }
 
 /// One word of a command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Word {
     /// As it stands.
     Literal(String),
@@ -82,7 +84,7 @@ pub enum Word {
 }
 
 /// Ids seen inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// User id, not 0.
     pub uid: u32,
@@ -91,7 +93,7 @@ pub struct User {
 }
 
 /// One thing that can be seen inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathEntry {
     /// Absolute, normalised.
     pub at: String,
@@ -106,7 +108,7 @@ pub struct PathEntry {
 }
 
 /// What stands behind a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathSource {
     /// The immutable root.
     Image,
@@ -127,7 +129,7 @@ pub enum PathSource {
 
 /// What may be done with a path. Mount flags and Landlock rights both derive
 /// from it, so that they cannot diverge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Access {
     /// Read files, list directories.
     pub read: bool,
@@ -140,7 +142,7 @@ pub struct Access {
 }
 
 /// The network inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// A namespace with nothing up.
     None,
@@ -149,7 +151,7 @@ pub enum Network {
 }
 
 /// Which programs may be executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exec {
     /// Only the one the launcher starts; `execve` answers `EACCES` afterwards.
     LaunchOnly,
@@ -158,7 +160,7 @@ pub enum Exec {
 }
 
 /// Whether memory may be writable and executable at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wx {
     /// `mmap` and `mprotect` with both answer `EPERM`.
     Deny,
@@ -167,7 +169,7 @@ pub enum Wx {
 }
 
 /// What the filter does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Syscalls {
     /// What happens on a violation.
     pub on_violation: OnViolation,
@@ -181,7 +183,7 @@ pub struct Syscalls {
 }
 
 /// What happens on a violation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnViolation {
     /// The call answers `EPERM` and is recorded.
     Refuse,
@@ -190,7 +192,7 @@ pub enum OnViolation {
 }
 
 /// Calls that are allowed, perhaps under conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowRule {
     /// x86-64 call numbers, in the order written.
     pub calls: Vec<u32>,
@@ -203,7 +205,7 @@ pub struct AllowRule {
 }
 
 /// Calls that are violations, perhaps under conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViolationRule {
     /// x86-64 call numbers, in the order written.
     pub calls: Vec<u32>,
@@ -214,7 +216,7 @@ pub struct ViolationRule {
 }
 
 /// When an allowed call is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum When {
     /// Always.
     Always,
@@ -227,7 +229,7 @@ pub enum When {
 /// One test of one argument. `calls` of one rule may have the argument at
 /// different places, so a condition is kept by name and looked up for each
 /// call with [`crate::policy::names::argument`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// The argument's name in the manual page.
     pub arg: String,
@@ -236,7 +238,7 @@ pub struct Condition {
 }
 
 /// A test of one argument, in the width the kernel uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Test {
     /// Equal to one of these (`eq` is one value, `in` several; never empty).
     In(Vec<u64>),
@@ -252,7 +254,7 @@ pub enum Test {
 }
 
 /// What an allowed call answers when its conditions do not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Otherwise {
     /// As if the kernel did not have it.
     Enosys,
@@ -263,7 +265,7 @@ pub enum Otherwise {
 }
 
 /// Limits of the whole box, unless it says otherwise. Zero means zero.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// CPU time of all processes together, in nanoseconds.
     pub cpu_ns: u64,
@@ -286,7 +288,7 @@ pub struct Limits {
 }
 
 /// What happens at the output limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnOutput {
     /// The box is killed.
     Kill,
@@ -295,7 +297,7 @@ pub enum OnOutput {
 }
 
 /// Stack of the main thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stack {
     /// As large as the memory limit.
     Memory,

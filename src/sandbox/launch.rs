@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::cgroup::Counters;
+use super::cgroup::{Counters, LeafLimits};
 use super::child;
 use super::compile::{self, Compiled};
 use super::frame::{Built, FRAME_BYTES, Frame, Ready, Stripped};
@@ -15,6 +15,7 @@ use super::host::Host;
 use super::namespaces::{AT_BIRTH, HOST_ID_BASE};
 use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
+use super::procfs;
 use super::strays::{self, Mark};
 use crate::Layer;
 use crate::error::{errno_text, io_text, no_matter};
@@ -174,7 +175,7 @@ fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
 /// The commonest refusal of all deserves its reasons.
 fn clone_help(errno: Errno) -> String {
     let call = describe(Step::CloneMiddle, "", errno as i32);
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let read = |path: &str| procfs::read(path).unwrap_or_default().trim().to_owned();
     let fix = if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
         "this host switches user namespaces off; as root: sysctl -w kernel.unprivileged_userns_clone=1"
     } else if read("/proc/sys/user/max_user_namespaces") == "0" {
@@ -200,6 +201,7 @@ impl Underway<'_> {
         self.write_maps()?;
         self.tell(Step::WriteMaps)?;
         self.told = true;
+        self.make_leaf()?;
         let mut init_ready = false;
         while !init_ready || self.facts.ready.is_none() {
             let (frame, passed) = self.next_frame()?;
@@ -281,6 +283,24 @@ impl Underway<'_> {
         for bind in self.compiled.binds.drain(..) {
             bind.show_as_own((uid, gid)).map_err(|e| Stopped::Failed(e.to_string()))?;
         }
+        Ok(())
+    }
+
+    /// While M builds the root. What earlier supervisors have left is removed, too.
+    fn make_leaf(&mut self) -> Result<(), Stopped> {
+        let Some(world) = &self.compiled.world else { return Ok(()) };
+        let limits = &self.compiled.policy.limits;
+        let limits = LeafLimits { memory: limits.memory, processes: limits.processes };
+        let leaf = world.make_leaf(limits).map_err(|e| {
+            let line = e.step.line();
+            let call = line.call.replace("{}", &e.what);
+            Stopped::Failed(format!("{}: {call}: {}", line.name, io_text(&e.error)))
+        })?;
+        self.compiled.cgroup_lines = leaf.expected_lines();
+        let handed = own_step(Step::HandLeaf, 0, || leaf.hand_over(self.compiled.control.as_raw_fd()));
+        self.compiled.leaf = Some(leaf);
+        handed.map_err(|e| Stopped::Failed(describe(Step::HandLeaf, "", e.raw_os_error().unwrap_or(0))))?;
+        world.sweep();
         Ok(())
     }
 

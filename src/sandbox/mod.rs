@@ -23,6 +23,7 @@ mod namespaces;
 pub mod order;
 mod plan;
 pub(crate) mod posture;
+pub(crate) mod procfs;
 mod rlimits;
 mod root;
 mod run;

@@ -111,9 +111,6 @@ fn supervised(
     cancel: &dyn Cancel,
 ) -> Outcome {
     let setup_ns = launched.started_ns.saturating_sub(begin);
-    if let Some(world) = &compiled.world {
-        world.sweep();
-    }
     if let Some(store) = &compiled.store {
         no_matter(store.sweep_temporaries(), "the next start tries again");
     }

@@ -1,6 +1,7 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
+use nix::fcntl::{Flock, FlockArg};
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{LeafError, PREFIX};
 use crate::sandbox::order::{Step, own_step};
+use crate::sandbox::procfs;
 
 /// How long an empty leaf may refuse to go: the kernel lets the last task's
 /// traces linger for moments.
@@ -49,7 +51,7 @@ pub fn parse_own(text: &str) -> Own {
 /// Where this process is.
 #[must_use]
 pub fn own_cgroups() -> Own {
-    parse_own(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+    parse_own(&procfs::read("/proc/self/cgroup").unwrap_or_default())
 }
 
 /// Undoes the octal escapes of mountinfo.
@@ -99,7 +101,7 @@ pub fn parse_mounts(text: &str) -> Vec<Mount> {
 /// The cgroup hierarchies that this process can see.
 #[must_use]
 pub fn cgroup_mounts() -> Vec<Mount> {
-    parse_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    parse_mounts(&procfs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Where a path of the hierarchy shows below a mount.
@@ -119,7 +121,7 @@ pub fn place_below(mount: &Mount, path: &str) -> Option<PathBuf> {
 /// Start time of a process in clock ticks since boot; with its pid it names it for good.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = procfs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, so count from its closing parenthesis: field 22 is the 20th after it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
@@ -149,39 +151,40 @@ fn orphaned(name: &str) -> Option<bool> {
     if end != SUPERVISOR {
         end.parse::<u32>().ok()?;
     }
+    if pid == std::process::id() {
+        return Some(start != own_start_time());
+    }
     Some(start_time(pid) != Some(start))
 }
 
+/// Takes a directory for this process, for as long as the answer lives. From another pid namespace
+/// a supervisor's pid means nothing; a lock is seen from everywhere.
+fn hold(dir: &Path) -> Option<Flock<File>> {
+    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
+}
+
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
-///
-/// A name alone says too little: a supervisor in another pid namespace lives under another number.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
-        .map(|entry| entry.path())
-        .filter(|path| lock(path).is_some_and(|_held| fs::remove_dir(path).is_ok()))
+        .filter(|entry| hold(&entry.path()).is_some_and(|_held| fs::remove_dir(entry.path()).is_ok()))
         .count()
-}
-
-/// The lock of a leaf, which its supervisor holds as long as it lives; `None`: it is somebody else's.
-fn lock(path: &Path) -> Option<File> {
-    File::open(path).ok().filter(|dir| dir.try_lock().is_ok())
 }
 
 /// A directory of a cgroup file system that this process has made.
 #[derive(Debug)]
 pub struct Made {
     path: PathBuf,
+    /// Nobody else sweeps it away.
+    _held: Flock<File>,
     removed: bool,
     limits: Cell<usize>,
-    /// Tells sweepers that its supervisor lives.
-    _lock: File,
 }
 
-/// How often a leaf is made anew that a sweeper in another pid namespace took for a dead one's, in the
-/// moment before it was locked.
+/// How often a leaf is made anew that a sweeper in another pid namespace took for a dead one's in the
+/// moment before it was held.
 const MAKINGS: usize = 10;
 
 impl Made {
@@ -189,24 +192,22 @@ impl Made {
     /// budget shared with somebody.
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
+        let failed = |error| LeafError {
+            step: Step::MakeLeaf,
+            what: path.display().to_string(),
+            path: path.clone(),
+            error,
+        };
         for _ in 0..MAKINGS {
-            if let Err(error) = own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
-                return Err(LeafError {
-                    step: Step::MakeLeaf,
-                    what: path.display().to_string(),
-                    path,
-                    error,
-                });
-            }
-            match lock(&path) {
-                Some(lock) if path.exists() => {
-                    return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
+            own_step(Step::MakeLeaf, number, || fs::create_dir(&path)).map_err(failed)?;
+            match hold(&path) {
+                Some(held) if path.exists() => {
+                    return Ok(Self { _held: held, path, removed: false, limits: Cell::new(0) });
                 }
                 _ => no_matter(fs::remove_dir(&path), "its sweeper was faster"),
             }
         }
-        let error = io::Error::from_raw_os_error(libc::EAGAIN);
-        Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
+        Err(failed(io::Error::from_raw_os_error(libc::EAGAIN)))
     }
 
     /// Where it is.
@@ -311,7 +312,7 @@ pub fn keyed(text: &str, key: &str) -> u64 {
 
 /// Pids, one a line.
 pub fn pids(path: &Path) -> io::Result<Vec<i32>> {
-    Ok(fs::read_to_string(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
+    Ok(procfs::read(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
 }
 
 #[cfg(test)]
@@ -353,18 +354,16 @@ mod tests {
     }
 
     #[test]
-    fn leaf_is_swept_only_when_nobody_holds_it() {
+    fn sweep_leaves_alone_what_somebody_holds_whatever_its_pid_looks_like_from_here() {
         let place = tempfile::tempdir().unwrap();
-        // A number that no process has here, but perhaps in another pid namespace.
-        let name = format!("{PREFIX}4194999-1-0");
-        let mut made = Made::new(place.path(), &name, 0).unwrap();
+        // Process 1 was not started at that time: as if it were another pid namespace's.
+        let leaf = place.path().join(format!("{PREFIX}1-{}-0", u64::MAX));
+        fs::create_dir(&leaf).unwrap();
+        let held = hold(&leaf).unwrap();
         assert_eq!(sweep(place.path()), 0);
-        assert!(made.path().exists());
-        // As if its supervisor had died.
-        made.removed = true;
-        drop(made);
+        drop(held);
         assert_eq!(sweep(place.path()), 1);
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+        assert!(!leaf.exists());
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl<'a> Supervisor<'a> {
 
     /// Waits for whatever comes first, until the payload has ended.
     fn watch_until_end(&mut self) -> io::Result<()> {
-        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let cpus = clock::usable_cpus();
         let clock = CpuClock::new(self.limits.cpu_ns, cpus.min(u64::from(self.limits.processes)));
         let mut next = Next { cpu_at: 0, cpu_exact: false, watch_at: 0 };
         while self.ended.is_none() {
