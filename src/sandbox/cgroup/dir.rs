@@ -1,7 +1,6 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
-use nix::fcntl::{Flock, FlockArg};
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -157,34 +156,36 @@ fn orphaned(name: &str) -> Option<bool> {
     Some(start_time(pid) != Some(start))
 }
 
-/// Takes a directory for this process, for as long as the answer lives. From another pid namespace
-/// a supervisor's pid means nothing; a lock is seen from everywhere.
-fn hold(dir: &Path) -> Option<Flock<File>> {
-    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
-}
-
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
+///
+/// A name alone says too little: a supervisor in another pid namespace lives under another number.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
-        .filter(|entry| hold(&entry.path()).is_some_and(|_held| fs::remove_dir(entry.path()).is_ok()))
+        .map(|entry| entry.path())
+        .filter(|path| lock(path).is_some_and(|_held| fs::remove_dir(path).is_ok()))
         .count()
+}
+
+/// The lock of a leaf, which its supervisor holds as long as it lives; `None`: it is somebody else's.
+fn lock(path: &Path) -> Option<File> {
+    File::open(path).ok().filter(|dir| dir.try_lock().is_ok())
 }
 
 /// A directory of a cgroup file system that this process has made.
 #[derive(Debug)]
 pub struct Made {
     path: PathBuf,
-    /// Nobody else sweeps it away.
-    _held: Flock<File>,
     removed: bool,
     limits: Cell<usize>,
+    /// Tells sweepers that its supervisor lives.
+    _lock: File,
 }
 
-/// How often a leaf is made anew that a sweeper in another pid namespace took for a dead one's in the
-/// moment before it was held.
+/// How often a leaf is made anew that a sweeper in another pid namespace took for a dead one's, in the
+/// moment before it was locked.
 const MAKINGS: usize = 10;
 
 impl Made {
@@ -192,22 +193,24 @@ impl Made {
     /// budget shared with somebody.
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
-        let failed = |error| LeafError {
-            step: Step::MakeLeaf,
-            what: path.display().to_string(),
-            path: path.clone(),
-            error,
-        };
         for _ in 0..MAKINGS {
-            own_step(Step::MakeLeaf, number, || fs::create_dir(&path)).map_err(failed)?;
-            match hold(&path) {
-                Some(held) if path.exists() => {
-                    return Ok(Self { _held: held, path, removed: false, limits: Cell::new(0) });
+            if let Err(error) = own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
+                return Err(LeafError {
+                    step: Step::MakeLeaf,
+                    what: path.display().to_string(),
+                    path,
+                    error,
+                });
+            }
+            match lock(&path) {
+                Some(lock) if path.exists() => {
+                    return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
                 }
                 _ => no_matter(fs::remove_dir(&path), "its sweeper was faster"),
             }
         }
-        Err(failed(io::Error::from_raw_os_error(libc::EAGAIN)))
+        let error = io::Error::from_raw_os_error(libc::EAGAIN);
+        Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
     }
 
     /// Where it is.
@@ -354,16 +357,18 @@ mod tests {
     }
 
     #[test]
-    fn sweep_leaves_alone_what_somebody_holds_whatever_its_pid_looks_like_from_here() {
+    fn leaf_is_swept_only_when_nobody_holds_it() {
         let place = tempfile::tempdir().unwrap();
-        // Process 1 was not started at that time: as if it were another pid namespace's.
-        let leaf = place.path().join(format!("{PREFIX}1-{}-0", u64::MAX));
-        fs::create_dir(&leaf).unwrap();
-        let held = hold(&leaf).unwrap();
+        // A number that no process has here, but perhaps in another pid namespace.
+        let name = format!("{PREFIX}4194999-1-0");
+        let mut made = Made::new(place.path(), &name, 0).unwrap();
         assert_eq!(sweep(place.path()), 0);
-        drop(held);
+        assert!(made.path().exists());
+        // As if its supervisor had died.
+        made.removed = true;
+        drop(made);
         assert_eq!(sweep(place.path()), 1);
-        assert!(!leaf.exists());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
     #[test]
