@@ -135,3 +135,23 @@ fn readme_names_every_layer() {
         assert!(text.contains(&format!("`{layer}`")), "{layer} is not in the README");
     }
 }
+
+#[test]
+fn readme_tells_how_exact_limits_are_for_every_case_and_keeps_the_promise() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = text.split_once("<!-- overshoot -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- end of overshoot -->").unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect()))
+        .collect();
+    assert_eq!(rows[0], ["caller", "machine", "case", "median", "p95"]);
+    // Callers, machines, cases: `cargo bench --bench limits -- --readme` writes them.
+    assert_eq!(rows.len(), 1 + 2 * 2 * 4, "{table}");
+    for row in &rows[1..] {
+        let ms = |cell: &str| cell.strip_suffix(" ms").unwrap().parse::<f64>().unwrap();
+        let (median, p95) = (ms(row[3]), ms(row[4]));
+        assert!(0.0 < median && median <= p95, "{row:?}");
+        assert!(row[0] != "root" || (median <= 2.0 && p95 <= 6.0), "{row:?}");
+    }
+}

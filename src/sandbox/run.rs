@@ -112,6 +112,9 @@ fn supervised(
     cancel: &dyn Cancel,
 ) -> Outcome {
     let setup_ns = launched.started_ns.saturating_sub(begin);
+    if let Some(store) = &compiled.store {
+        no_matter(store.sweep_temporaries(), "the next start tries again");
+    }
     let digest = launched.payload_copy.take().map(|file| std::thread::spawn(move || sha256(file)));
     let facts = std::mem::take(&mut launched.facts);
     launched.facts.place = facts.place.clone();

@@ -70,6 +70,8 @@ pub fn enter(steps: Steps) -> Result<(), Failed> {
             Ok(_) => Err(Errno::EIO),
             Err(e) => Err(e),
         })?;
+        // The limit on descriptors comes before they are all closed.
+        steps.nth(Step::EnterLeaf, i, || fd::close(file))?;
     }
     Ok(())
 }
