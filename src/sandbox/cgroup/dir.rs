@@ -5,7 +5,7 @@ use nix::fcntl::{Flock, FlockArg};
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -163,6 +163,32 @@ fn hold(dir: &Path) -> Option<Flock<File>> {
     Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
 }
 
+/// How often somebody may sweep a directory away before it is held.
+const SWEPT_TRIES: u32 = 100;
+
+/// Makes a directory and holds it. In between, a supervisor of another pid namespace may take it for
+/// a forgotten one: then it is made again.
+fn make_and_hold(path: &Path) -> io::Result<Option<Flock<File>>> {
+    fs::create_dir(path)?;
+    for _ in 0..SWEPT_TRIES {
+        let there = || fs::metadata(path).map(|meta| meta.ino()).ok();
+        match hold(path) {
+            // Removed between the two calls of the look-up, the descriptor is of one that is gone.
+            Some(held) if held.metadata().is_ok_and(|meta| Some(meta.ino()) == there()) => {
+                return Ok(Some(held));
+            }
+            _ => {}
+        }
+        match fs::create_dir(path) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            // Somebody looks at it just now.
+            _ => std::thread::yield_now(),
+        }
+    }
+    // A file system without locks: it is there, and that is all that can be said.
+    Ok(None)
+}
+
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
@@ -188,8 +214,8 @@ impl Made {
     /// budget shared with somebody.
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
-        match own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
-            Ok(()) => Ok(Self { _held: hold(&path), path, removed: false, limits: Cell::new(0) }),
+        match own_step(Step::MakeLeaf, number, || make_and_hold(&path)) {
+            Ok(held) => Ok(Self { _held: held, path, removed: false, limits: Cell::new(0) }),
             Err(error) => {
                 Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
             }
@@ -350,6 +376,29 @@ mod tests {
         drop(held);
         assert_eq!(sweep(place.path()), 1);
         assert!(!leaf.exists());
+    }
+
+    #[test]
+    fn directory_is_made_and_held_whoever_sweeps_meanwhile() {
+        let place = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    sweep(place.path());
+                }
+            });
+            for n in 0..2000 {
+                // Of a process that was not started at that time, for the sweeper.
+                let path = place.path().join(format!("{PREFIX}1-{}-{n}", u64::MAX));
+                let held = make_and_hold(&path).unwrap();
+                assert!(held.is_some(), "{n}");
+                std::thread::yield_now();
+                assert!(path.exists(), "{n}");
+                drop(held);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]
