@@ -188,6 +188,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let map = |id: u32| format!("{id} {id} 1").into_bytes();
     let plan = Plan {
         as_root,
+        supervisor: nix::unistd::getpid().as_raw(),
         uid: policy.user.uid,
         gid: policy.user.gid,
         uid_text: ids(policy.user.uid)?,

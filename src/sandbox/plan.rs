@@ -221,6 +221,8 @@ pub struct Inject {
 pub struct Plan {
     /// Whether the supervisor is host root: groups are cleared, file-system ids set.
     pub as_root: bool,
+    /// Process id of the supervisor, as M sees it.
+    pub supervisor: i32,
     /// User id inside.
     pub uid: u32,
     /// Group id inside.

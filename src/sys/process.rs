@@ -239,6 +239,17 @@ pub fn setdomainname(name: &[u8]) -> Result<()> {
     unsafe { raw!(setdomainname, name.as_ptr(), name.len()) }.map(drop)
 }
 
+/// Process id of the parent; another process's once the parent has died.
+///
+/// # References
+/// `getppid(2)`
+#[must_use]
+pub fn parent() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    let parent = unsafe { raw!(getppid) };
+    parent.map_or(0, |pid| i32::try_from(pid).unwrap_or(0))
+}
+
 /// A fresh, empty session keyring.
 ///
 /// # References
