@@ -125,12 +125,10 @@ pub fn middle(plan: &'static Plan) -> ! {
 fn build(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
     steps.call(Step::MiddleDeathsig, process::die_with_parent)?;
-    // It may have died before that. This process still has the other end of its own control socket,
-    // so that no end of file would tell.
-    steps.nth(Step::MiddleDeathsig, 1, || match process::parent() == plan.supervisor {
-        true => Ok(()),
-        false => Err(Errno::ESRCH),
-    })?;
+    // It may have died before the line above, and this copy holds both ends of the control socket: the
+    // wait below would be for ever.
+    let same = || if process::parent() == plan.supervisor { Ok(()) } else { Err(Errno::ESRCH) };
+    steps.call(Step::MiddleDeathsig, same)?;
     steps.wait_byte(Step::MiddleWait, plan.control)?;
     if !steps.without(Layer::PidNs) {
         namespaces::new_pid_namespace(steps)?;

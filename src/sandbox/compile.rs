@@ -100,6 +100,8 @@ pub struct Compiled {
     pub cgroup_lines: Vec<String>,
     /// Where leaves are made, to be swept of orphans.
     pub world: Option<World>,
+    /// Where roots are kept, to be swept of what dead writers have left.
+    pub store: Option<Store>,
     /// Mounts that must be seen.
     pub expected_mounts: Vec<ExpectedMount>,
     /// Layers that may be missing.
@@ -145,7 +147,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
         .map(|b| b.open(as_root, allows(&policy, libc::SYS_socket)))
         .collect::<Result<Vec<_>>>()?;
     let layout = Layout::new(&policy, &binds)?;
-    let image = image_of(&policy, &layout, &payload, (&request.store, &request.binds), host, &mut notes)?;
+    let (image, store) =
+        image_of(&policy, &layout, &payload, (&request.store, &request.binds), host, &mut notes)?;
     let prepared = layout.prepare(&image, payload.size)?;
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
@@ -187,8 +190,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let ids = |id: u32| c_string(&id.to_string());
     let map = |id: u32| format!("{id} {id} 1").into_bytes();
     let plan = Plan {
+        supervisor: std::process::id(),
         as_root,
-        supervisor: nix::unistd::getpid().as_raw(),
         uid: policy.user.uid,
         gid: policy.user.gid,
         uid_text: ids(policy.user.uid)?,
@@ -244,6 +247,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         cgroup: world.as_ref().map(World::version),
         cgroup_lines: Vec::new(),
         world,
+        store,
         leaf: None,
         degrade,
         missing,
@@ -334,7 +338,7 @@ fn image_of(
     (choice, binds): (&StoreChoice, &[Bind]),
     host: &Host,
     notes: &mut Vec<String>,
-) -> Result<Root> {
+) -> Result<(Root, Option<Store>)> {
     let named = match choice {
         StoreChoice::None => None,
         StoreChoice::At(path) => Some(Some(path.as_path())),
@@ -361,7 +365,7 @@ fn image_of(
     };
     let root = image::closure(store.as_ref(), &request)?;
     notes.extend(root.notes.iter().cloned());
-    Ok(root)
+    Ok((root, store))
 }
 
 /// As an ordinary user, the box has the caller's id: what it may write must not

@@ -204,6 +204,7 @@ impl Underway<'_> {
         self.tell(Step::WriteMaps)?;
         self.told = true;
         self.make_leaf()?;
+        self.sweep();
         let mut init_ready = false;
         while !init_ready || self.facts.ready.is_none() {
             let (frame, passed) = self.next_frame()?;
@@ -224,6 +225,7 @@ impl Underway<'_> {
                 Frame::InitReady => init_ready = true,
             }
         }
+        self.see_middle_off()?;
         self.second_look()?;
         self.judge()?;
         let baseline = match &self.compiled.leaf {
@@ -288,7 +290,7 @@ impl Underway<'_> {
         Ok(())
     }
 
-    /// While M builds the root. What earlier supervisors have left is removed, too.
+    /// While M builds the root.
     fn make_leaf(&mut self) -> Result<(), Stopped> {
         let Some(world) = &self.compiled.world else { return Ok(()) };
         let limits = &self.compiled.policy.limits;
@@ -302,8 +304,17 @@ impl Underway<'_> {
         let handed = own_step(Step::HandLeaf, 0, || leaf.hand_over(self.compiled.control.as_raw_fd()));
         self.compiled.leaf = Some(leaf);
         handed.map_err(|e| Stopped::Failed(describe(Step::HandLeaf, "", e.raw_os_error().unwrap_or(0))))?;
-        world.sweep();
         Ok(())
+    }
+
+    /// While M builds the root: what supervisors that were killed have left goes.
+    fn sweep(&self) {
+        if let Some(world) = &self.compiled.world {
+            world.sweep();
+        }
+        if let Some(store) = &self.compiled.store {
+            no_matter(store.sweep_temporaries(), "the next start tries again");
+        }
     }
 
     /// The next frame; the caller's wish, a process that died silently and one that hangs end the wait.
@@ -343,6 +354,30 @@ impl Underway<'_> {
             Some(frame) => Ok((frame, passed)),
             None => Err(Stopped::Failed("a record from the set-up makes no sense".to_owned())),
         }
+    }
+
+    /// M has nothing left to do but its exit, and is gone before the payload runs: nobody is still making
+    /// the box then, and pid 1 takes away the memory that the two share.
+    fn see_middle_off(&mut self) -> Result<(), Stopped> {
+        let mut fds = [PollFd::new(self.middle.pidfd.as_fd(), PollFlags::POLLIN)];
+        loop {
+            match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
+                Ok(0) => {
+                    return Err(Stopped::Failed(format!(
+                        "the middle process did not end within {PATIENCE_MS} ms"
+                    )));
+                }
+                Ok(_) => break,
+            }
+        }
+        self.middle_reaped = true;
+        let Ok((end, _)) = process::wait(self.middle.pidfd.as_fd(), false) else {
+            // Somebody has reaped it already.
+            return Ok(());
+        };
+        died("middle process", &end).map_or(Ok(()), |words| Err(Stopped::Failed(words)))
     }
 
     /// What the supervisor stumbled over may be no more than the end of a process that had said before
@@ -386,13 +421,7 @@ impl Underway<'_> {
             deaths.push(("middle process", end));
             self.middle_reaped = true;
         }
-        let words = deaths.iter().filter_map(|(who, ended)| match ended {
-            Ended::Signaled(s) => {
-                Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s)))
-            }
-            Ended::Exited(0) => None,
-            Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
-        });
+        let words = deaths.iter().filter_map(|(who, ended)| died(who, ended));
         let words: Vec<String> = words.collect();
         if words.is_empty() { "the set-up ended without a word".to_owned() } else { words.join(", ") }
     }
@@ -504,8 +533,6 @@ impl Underway<'_> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
             return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
         };
-        // It has nothing left to do but its exit.
-        no_matter(process::wait(self.middle.pidfd.as_fd(), true), REAPED);
         let control = self
             .compiled
             .control
@@ -566,6 +593,15 @@ impl Underway<'_> {
         let mut bytes = [0u8; FRAME_BYTES];
         let (n, _) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes).ok()?;
         Frame::decode(&bytes[..n])
+    }
+}
+
+/// How a process of the set-up ended, unless it was as it should.
+fn died(who: &str, ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Signaled(s) => Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s))),
+        Ended::Exited(0) => None,
+        Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
     }
 }
 

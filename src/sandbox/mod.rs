@@ -33,6 +33,7 @@ pub mod seccomp;
 mod strays;
 pub(crate) mod streams;
 mod supervise;
+mod traces;
 mod urgency;
 mod verify;
 mod watch;

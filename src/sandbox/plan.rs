@@ -219,10 +219,10 @@ pub struct Inject {
 /// Everything the children need. Only read by them, but for the words at the end.
 #[derive(Debug)]
 pub struct Plan {
+    /// The supervisor's process id.
+    pub supervisor: u32,
     /// Whether the supervisor is host root: groups are cleared, file-system ids set.
     pub as_root: bool,
-    /// Process id of the supervisor, as M sees it.
-    pub supervisor: i32,
     /// User id inside.
     pub uid: u32,
     /// Group id inside.

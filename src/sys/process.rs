@@ -187,6 +187,12 @@ pub fn die_with_parent() -> Result<()> {
     prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize, 0).map(drop)
 }
 
+/// Who made this process, or has inherited it.
+pub fn parent() -> u32 {
+    // SAFETY: it takes nothing.
+    unsafe { raw!(getppid) }.ok().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0)
+}
+
 /// Whether others of the same user may read this process's memory and descriptors.
 pub fn set_dumpable(dumpable: bool) -> Result<()> {
     prctl(libc::PR_SET_DUMPABLE, usize::from(dumpable), 0).map(drop)
@@ -237,17 +243,6 @@ pub fn sethostname(name: &[u8]) -> Result<()> {
 pub fn setdomainname(name: &[u8]) -> Result<()> {
     // SAFETY: pointer and length are those of a live buffer.
     unsafe { raw!(setdomainname, name.as_ptr(), name.len()) }.map(drop)
-}
-
-/// Process id of the parent; another process's once the parent has died.
-///
-/// # References
-/// `getppid(2)`
-#[must_use]
-pub fn parent() -> i32 {
-    // SAFETY: takes nothing and cannot fail.
-    let parent = unsafe { raw!(getppid) };
-    parent.map_or(0, |pid| i32::try_from(pid).unwrap_or(0))
 }
 
 /// A fresh, empty session keyring.

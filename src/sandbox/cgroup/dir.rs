@@ -1,11 +1,10 @@
 //! Directories of cgroup file systems, and the caller's own place in them.
 
 use crate::error::no_matter;
-use nix::fcntl::{Flock, FlockArg};
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -157,69 +156,61 @@ fn orphaned(name: &str) -> Option<bool> {
     Some(start_time(pid) != Some(start))
 }
 
-/// Takes a directory for this process, for as long as the answer lives. From another pid namespace
-/// a supervisor's pid means nothing; a lock is seen from everywhere.
-fn hold(dir: &Path) -> Option<Flock<File>> {
-    Flock::lock(File::open(dir).ok()?, FlockArg::LockExclusiveNonblock).ok()
-}
-
-/// How often somebody may sweep a directory away before it is held.
-const SWEPT_TRIES: u32 = 100;
-
-/// Makes a directory and holds it. In between, a supervisor of another pid namespace may take it for
-/// a forgotten one: then it is made again.
-fn make_and_hold(path: &Path) -> io::Result<Option<Flock<File>>> {
-    fs::create_dir(path)?;
-    for _ in 0..SWEPT_TRIES {
-        let there = || fs::metadata(path).map(|meta| meta.ino()).ok();
-        match hold(path) {
-            // Removed between the two calls of the look-up, the descriptor is of one that is gone.
-            Some(held) if held.metadata().is_ok_and(|meta| Some(meta.ino()) == there()) => {
-                return Ok(Some(held));
-            }
-            _ => {}
-        }
-        match fs::create_dir(path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            // Somebody looks at it just now.
-            _ => std::thread::yield_now(),
-        }
-    }
-    // A file system without locks: it is there, and that is all that can be said.
-    Ok(None)
-}
-
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
+///
+/// A name alone says too little: a supervisor in another pid namespace lives under another number.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
-        .filter(|entry| hold(&entry.path()).is_some_and(|_held| fs::remove_dir(entry.path()).is_ok()))
+        .map(|entry| entry.path())
+        .filter(|path| lock(path).is_some_and(|_held| fs::remove_dir(path).is_ok()))
         .count()
+}
+
+/// The lock of a leaf, which its supervisor holds as long as it lives; `None`: it is somebody else's.
+fn lock(path: &Path) -> Option<File> {
+    File::open(path).ok().filter(|dir| dir.try_lock().is_ok())
 }
 
 /// A directory of a cgroup file system that this process has made.
 #[derive(Debug)]
 pub struct Made {
     path: PathBuf,
-    /// Nobody else sweeps it away.
-    _held: Option<Flock<File>>,
     removed: bool,
     limits: Cell<usize>,
+    /// Tells sweepers that its supervisor lives.
+    _lock: File,
 }
+
+/// How often a leaf is made anew that a sweeper in another pid namespace took for a dead one's, in the
+/// moment before it was locked.
+const MAKINGS: usize = 10;
 
 impl Made {
     /// Makes it, the box's directory of this number. It must be new: a name that exists would mean a
     /// budget shared with somebody.
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
-        match own_step(Step::MakeLeaf, number, || make_and_hold(&path)) {
-            Ok(held) => Ok(Self { _held: held, path, removed: false, limits: Cell::new(0) }),
-            Err(error) => {
-                Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
+        for _ in 0..MAKINGS {
+            if let Err(error) = own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
+                return Err(LeafError {
+                    step: Step::MakeLeaf,
+                    what: path.display().to_string(),
+                    path,
+                    error,
+                });
+            }
+            match lock(&path) {
+                Some(lock) if path.exists() => {
+                    return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
+                }
+                _ => no_matter(fs::remove_dir(&path), "its sweeper was faster"),
             }
         }
+        let error = io::Error::from_raw_os_error(libc::EAGAIN);
+        Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
     }
 
     /// Where it is.
@@ -366,39 +357,18 @@ mod tests {
     }
 
     #[test]
-    fn sweep_leaves_alone_what_somebody_holds_whatever_its_pid_looks_like_from_here() {
+    fn leaf_is_swept_only_when_nobody_holds_it() {
         let place = tempfile::tempdir().unwrap();
-        // Process 1 was not started at that time: as if it were another pid namespace's.
-        let leaf = place.path().join(format!("{PREFIX}1-{}-0", u64::MAX));
-        fs::create_dir(&leaf).unwrap();
-        let held = hold(&leaf).unwrap();
+        // A number that no process has here, but perhaps in another pid namespace.
+        let name = format!("{PREFIX}4194999-1-0");
+        let mut made = Made::new(place.path(), &name, 0).unwrap();
         assert_eq!(sweep(place.path()), 0);
-        drop(held);
+        assert!(made.path().exists());
+        // As if its supervisor had died.
+        made.removed = true;
+        drop(made);
         assert_eq!(sweep(place.path()), 1);
-        assert!(!leaf.exists());
-    }
-
-    #[test]
-    fn directory_is_made_and_held_whoever_sweeps_meanwhile() {
-        let place = tempfile::tempdir().unwrap();
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    sweep(place.path());
-                }
-            });
-            for n in 0..2000 {
-                // Of a process that was not started at that time, for the sweeper.
-                let path = place.path().join(format!("{PREFIX}1-{}-{n}", u64::MAX));
-                let held = make_and_hold(&path).unwrap();
-                assert!(held.is_some(), "{n}");
-                std::thread::yield_now();
-                assert!(path.exists(), "{n}");
-                drop(held);
-            }
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
-        });
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
     #[test]
