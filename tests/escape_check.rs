@@ -262,3 +262,22 @@ fn every_known_attack_names_what_shows_that_it_is_stopped() {
     }
     assert!(rows >= 50, "{rows}");
 }
+
+#[cfg(not(any(feature = "ablation", feature = "fault-injection")))]
+#[test]
+fn program_without_test_features_cannot_be_told_to_leave_anything_out() {
+    let program = fs::read(env!("CARGO_BIN_EXE_stockade")).unwrap();
+    let has = |words: &str| program.windows(words.len()).any(|w| w == words.as_bytes());
+    // A word that it does have, or this would find nothing in any file.
+    assert!(has("STOCKADE_STORE"));
+    for words in ["STOCKADE_ABLATE", "STOCKADE_BREAK", "STOCKADE_INJECT"] {
+        assert!(!has(words), "{words}");
+    }
+    let out = Command::new(stockade())
+        .env("STOCKADE_ABLATE", "seccomp")
+        .args(["escape-check", "--only", "SC-01,KX-01", "--degrade", "cgroup"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
+}
