@@ -67,6 +67,7 @@ macro_rules! replayed {
 }
 
 replayed! {
+    calls_seeds_change_nothing_on_the_host "calls"
     elf_seeds_end_in_an_answer "elf"
     frame_seeds_are_refused_or_exact "frame"
     json_seeds_are_judged_like_serde_json "json"

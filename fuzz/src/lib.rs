@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a target fails by panicking")]
 
 pub mod bytes;
+pub mod calls;
 pub mod elf;
 pub mod frame;
 pub mod json;
@@ -16,7 +17,8 @@ pub mod terminal;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its seeds' directory.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
+    ("calls", calls::check),
     ("elf", elf::check),
     ("frame", frame::check),
     ("json", json::check),

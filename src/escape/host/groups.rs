@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::outcome::Saw;
 use super::super::table::Attack;
 use super::{Caller, Ran, Setup};
-use crate::error::io_text;
+use crate::error::{io_text, no_matter};
 
 type Seen = Result<Saw, String>;
 
@@ -171,10 +171,16 @@ pub fn name_taken(caller: &Caller, attack: &Attack) -> Seen {
         return Err(format!("the box has no cgroup here: {}", first.reason()));
     }
     let made: Vec<&PathBuf> = next.iter().filter(|dir| fs::create_dir(dir).is_ok()).collect();
+    // Held as a box's own are, or a supervisor in another pid namespace sweeps them away.
+    let held: Vec<fs::File> = made.iter().filter_map(|dir| fs::File::open(dir).ok()).collect();
+    for dir in &held {
+        no_matter(dir.try_lock(), "then somebody may sweep it away, which is told below");
+    }
     let second = caller.run_one(attack.id, &Setup::default());
     for dir in &made {
-        fs::remove_dir(dir).map_err(|e| io_text(&e))?;
+        fs::remove_dir(dir).map_err(|e| format!("the directory that was made: {}", io_text(&e)))?;
     }
+    drop(held);
     if made.is_empty() {
         return Err("the next cgroup's directory could not be made".to_owned());
     }

@@ -4,7 +4,7 @@ use crate::error::no_matter;
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -171,7 +171,14 @@ pub fn sweep(place: &Path) -> usize {
 
 /// The lock of a leaf, which its supervisor holds as long as it lives; `None`: it is somebody else's.
 fn lock(path: &Path) -> Option<File> {
-    File::open(path).ok().filter(|dir| dir.try_lock().is_ok())
+    File::open(path).ok().filter(|dir| dir.try_lock().is_ok() && is_still(dir, path))
+}
+
+/// Whether the path still leads to what was opened. Who holds the lock of that removes nobody else's:
+/// a name that was free for a moment may be a new leaf's by now.
+fn is_still(dir: &File, path: &Path) -> bool {
+    let opened = dir.metadata().map(|meta| meta.ino()).ok();
+    opened.is_some() && opened == fs::metadata(path).map(|meta| meta.ino()).ok()
 }
 
 /// A directory of a cgroup file system that this process has made.
@@ -202,11 +209,10 @@ impl Made {
                     error,
                 });
             }
-            match lock(&path) {
-                Some(lock) if path.exists() => {
-                    return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
-                }
-                _ => no_matter(fs::remove_dir(&path), "its sweeper was faster"),
+            // A sweeper that is faster has the lock for as long as it takes to remove the leaf.
+            let held = File::open(&path).ok().filter(|dir| dir.lock().is_ok() && is_still(dir, &path));
+            if let Some(lock) = held {
+                return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
             }
         }
         let error = io::Error::from_raw_os_error(libc::EAGAIN);
@@ -369,6 +375,29 @@ mod tests {
         drop(made);
         assert_eq!(sweep(place.path()), 1);
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn leaf_stays_whoever_sweeps_while_it_is_made() {
+        let place = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        sweep(place.path());
+                    }
+                });
+            }
+            for n in 0..2000 {
+                // Of a process that does not live, as it looks from another pid namespace.
+                let mut made = Made::new(place.path(), &format!("{PREFIX}4194999-1-{n}"), 0).unwrap();
+                std::thread::yield_now();
+                assert!(made.path().exists(), "{n}");
+                made.removed = true;
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]
