@@ -86,3 +86,10 @@ impl serde::Serialize for Layer {
         s.serialize_str(self.name())
     }
 }
+
+impl<'de> serde::Deserialize<'de> for Layer {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name: &str = serde::Deserialize::deserialize(d)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -77,7 +77,7 @@ fn way_to(step: Step, caller: Caller) -> Option<Way> {
         Step::BindOpen | Step::BindFlags => Some(Way::Bind),
         Step::LoopbackUp => Some(Way::Loopback),
         Step::FsIds | Step::Groups if !root => None,
-        Step::MakeLeaf | Step::SetLimit if !root => None,
+        Step::MakeLeaf | Step::SetLimit | Step::HandLeaf | Step::ReceiveLeaf if !root => None,
         Step::EnterLeaf if !root || v2() => None,
         _ => Some(Way::Plain),
     }
@@ -266,7 +266,15 @@ fn every_step_that_fails_is_named_or_replaced_and_nothing_is_left() {
             }
         }
         let as_root = if v2() { vec!["enter-leaf", "bind"] } else { vec!["bind"] };
-        let as_user = vec!["cgroup-leaf", "cgroup-limit", "fs-ids", "enter-leaf", "groups"];
+        let as_user = vec![
+            "cgroup-leaf",
+            "cgroup-limit",
+            "hand-leaf",
+            "receive-leaf",
+            "fs-ids",
+            "enter-leaf",
+            "groups",
+        ];
         assert_eq!(unreached, if caller == Caller::Root { as_root } else { as_user });
     }
 }

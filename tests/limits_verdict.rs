@@ -54,8 +54,12 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     let kill = prop::option::weighted(0.5, (prop::sample::select(&RULES[..]), 0..3_000u64));
     let counters = (0..2_000u64, 0..4_000u64, prop_oneof![3 => Just(0u64), 1 => 1..5u64], 0..3u64);
     let streams = (0..200u64, prop::bool::weighted(0.2), prop::bool::weighted(0.2));
-    let rest =
-        (any::<bool>(), prop::option::of(1..=64i32), prop::collection::vec(0..400u32, 0..3), any::<bool>());
+    let rest = (
+        any::<bool>(),
+        prop::option::of(1..=64i32),
+        prop::collection::vec(0..400u32, 0..3),
+        any::<[bool; 4]>(),
+    );
     (ended(), ours, kill, counters, streams, rest).prop_map(
         |(ended, (failure, setup_failed, cancelled), kill, counters, streams, (cut, by, calls, full))| {
             let (cpu_ns, wall_ns, oom_kills, forks_refused) = counters;
@@ -73,7 +77,12 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             evidence.stderr = StreamEvidence { bytes, truncated: err_over };
             evidence.violations =
                 calls.into_iter().map(|number| Violation { number, args: [0; 6], count: 1 }).collect();
-            (evidence.tmp_full, evidence.tmp_inodes_full) = (full, full);
+            [
+                evidence.tmp_full,
+                evidence.tmp_inodes_full,
+                evidence.file_at_limit,
+                evidence.descriptors_used_up,
+            ] = full;
             evidence.limits = Some(limits(if cut { OnOutput::Cut } else { OnOutput::Kill }));
             evidence
         },
@@ -190,7 +199,8 @@ proptest! {
             ("wall_time", killed(Rule::WallTime) || e.wall_ns > limits.wall_ns),
             ("memory", killed(Rule::Memory) || e.oom_kills > 0),
             ("processes", e.forks_refused > 0),
-            ("file_size", e.ended == Some(Ended::Signaled(libc::SIGXFSZ))),
+            ("open_files", e.descriptors_used_up),
+            ("file_size", e.file_at_limit || e.ended == Some(Ended::Signaled(libc::SIGXFSZ))),
             ("output", killed(Rule::Output) || e.stdout.truncated || e.stderr.truncated),
             ("tmp", e.tmp_full),
             ("tmp_inodes", e.tmp_inodes_full),

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::{Caller, Ran, patience, pause, payload, run, sample};
+use common::{Caller, Ran, patience, payload, run, sample};
 
 fn probe() -> std::path::PathBuf {
     payload("probe.c", &["-static", "-pthread"])
@@ -140,6 +140,21 @@ int main(void) {{
     }
 }
 
+/// Until the supervisor of this pid, or the one that it becomes, has a child with the payload's name.
+fn wait_for_payload(supervisor: u32) {
+    let begin = Instant::now();
+    let text = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let runs = || {
+        let threads = std::fs::read_dir(format!("/proc/{supervisor}/task")).into_iter().flatten().flatten();
+        let children = threads.map(|t| text(format!("{}/children", t.path().display()))).collect::<String>();
+        children.split_whitespace().any(|pid| text(format!("/proc/{pid}/comm")) == "program\n")
+    };
+    while !runs() {
+        assert!(begin.elapsed() < patience(Duration::from_secs(10)), "no payload came to run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn cancelling_signals_end_the_run_with_a_report() {
     for caller in Caller::all() {
@@ -154,7 +169,7 @@ fn cancelling_signals_end_the_run_with_a_report() {
             unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }.unwrap();
             let (mut command, report) = run(caller, probe()).args(["sleep"]).command();
             let mut child = command.stdin(std::process::Stdio::null()).spawn().unwrap();
-            pause(150);
+            wait_for_payload(child.id());
             let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
             nix::sys::signal::kill(pid, signal).unwrap();
             let status = child.wait().unwrap();
@@ -172,7 +187,7 @@ fn signal_that_the_caller_ignores_does_not_cancel() {
     let run = run(caller, probe()).options(["--wall-time", "700ms"]).args(["sleep"]);
     let mut command = run.through("trap '' HUP; exec \"$@\"").command().0;
     let mut child = command.stdin(std::process::Stdio::null()).spawn().unwrap();
-    pause(200);
+    wait_for_payload(child.id());
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(124));

@@ -1,5 +1,4 @@
 //! One file a subcommand: only wiring and printing.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // this is where people are told
 
 mod image;
 mod run;

@@ -8,7 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use stockade::error::{Error, Kind, Result, errno_text};
 use stockade::sandbox::Cancel;
-use stockade::sys::signal::{Disposition, set_disposition};
+use stockade::sys::signal::{Disposition, is_ignored, set_disposition};
 
 /// What ends a run.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -25,9 +25,12 @@ impl Signals {
     pub fn take() -> Result<Self> {
         let failed =
             |e: nix::errno::Errno| Error::new(Kind::Host, format!("signals: {}", errno_text(e as i32)));
-        let ignored = ignored();
         let mut set = SigSet::empty();
-        ENDING.into_iter().filter(|s| ignored & (1 << (*s as i32 - 1)) == 0).for_each(|s| set.add(s));
+        for signal in ENDING {
+            if !is_ignored(signal as i32).map_err(failed)? {
+                set.add(signal);
+            }
+        }
         set.thread_block().map_err(failed)?;
         for stop in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
             set_disposition(stop, Disposition::Ignore).map_err(failed)?;
@@ -36,13 +39,6 @@ impl Signals {
         set_disposition(libc::SIGCHLD, Disposition::Default).map_err(failed)?;
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self).map_err(failed)
     }
-}
-
-/// Signals that this process was started with as ignored, bit N - 1 for signal N.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    field.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
 }
 
 impl Cancel for Signals {

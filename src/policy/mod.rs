@@ -4,6 +4,8 @@
 //! text ─ json ─▶ values ─ read ─▶ Document ─ merge (extends) ─▶ check ─▶ Policy
 //! ```
 //!
+//! A policy that ships is read ahead of time, when it changes: [`prebuilt`].
+//!
 //! Guarantees: a [`Policy`] exists only if nothing is wrong with its text and
 //! that of the policy it extends; everything that is wrong is found in one
 //! run, each with its place and what to do about it. Nothing here makes a
@@ -19,6 +21,7 @@ mod merge;
 pub mod model;
 pub mod names;
 mod overrides;
+pub(crate) mod prebuilt;
 mod print;
 pub(crate) mod read;
 pub(crate) mod source;
@@ -65,7 +68,10 @@ pub fn load_builtin(name: &str) -> Result<Policy, Findings> {
         let finding = Finding::nowhere(format!("there is no policy {}", source::quote(name))).help(help);
         return Err(Findings::of_name(name, finding));
     };
-    parse(&shipped(name), text.as_bytes())
+    match prebuilt::policy(name) {
+        Some(policy) => Ok(policy),
+        None => parse(&shipped(name), text.as_bytes()),
+    }
 }
 
 /// The policy in a text. `display_name` is what findings call it.

@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Layer;
 
 /// A resolved, valid, runnable policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Its name, as in the file.
     pub name: String,
@@ -55,7 +57,7 @@ pub struct Policy {
 }
 
 /// Where the root file system comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {
     /// The closure of the payload's own needs.
     PayloadClosure,
@@ -80,7 +82,7 @@ pub enum ImageSource {
 }
 
 /// How closely an image is looked at before each run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Verify {
     /// One stamp of the tree, whatever the number of files.
     #[default]
@@ -104,7 +106,7 @@ impl Verify {
 }
 
 /// Where the payload appears in the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadPlace {
     /// Absolute path, a direct child of a `from: payload` path.
     pub path: String,
@@ -113,7 +115,7 @@ pub struct PayloadPlace {
 }
 
 /// One word of a command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Word {
     /// As it stands.
     Literal(String),
@@ -126,7 +128,7 @@ pub enum Word {
 }
 
 /// Ids seen inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// User id, not 0.
     pub uid: u32,
@@ -135,7 +137,7 @@ pub struct User {
 }
 
 /// One thing that can be seen inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathEntry {
     /// Absolute, normalised.
     pub at: String,
@@ -150,7 +152,7 @@ pub struct PathEntry {
 }
 
 /// What stands behind a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathSource {
     /// The immutable root.
     Image,
@@ -171,7 +173,7 @@ pub enum PathSource {
 
 /// What may be done with a path. Mount flags and Landlock rights both derive
 /// from it, so that they cannot diverge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Access {
     /// Read files, list directories.
     pub read: bool,
@@ -184,7 +186,7 @@ pub struct Access {
 }
 
 /// The network inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// A namespace with nothing up.
     None,
@@ -193,7 +195,7 @@ pub enum Network {
 }
 
 /// Which programs may be executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exec {
     /// Only the one the launcher starts; `execve` answers `EACCES` afterwards.
     LaunchOnly,
@@ -202,7 +204,7 @@ pub enum Exec {
 }
 
 /// Whether memory may be writable and executable at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wx {
     /// `mmap` and `mprotect` with both answer `EPERM`.
     Deny,
@@ -211,7 +213,7 @@ pub enum Wx {
 }
 
 /// What the filter does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Syscalls {
     /// What happens on a violation.
     pub on_violation: OnViolation,
@@ -225,7 +227,7 @@ pub struct Syscalls {
 }
 
 /// What happens on a violation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnViolation {
     /// The call answers `EPERM` and is recorded.
     Refuse,
@@ -234,7 +236,7 @@ pub enum OnViolation {
 }
 
 /// Calls that are allowed, perhaps under conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowRule {
     /// x86-64 call numbers, in the order written.
     pub calls: Vec<u32>,
@@ -247,7 +249,7 @@ pub struct AllowRule {
 }
 
 /// Calls that are violations, perhaps under conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViolationRule {
     /// x86-64 call numbers, in the order written.
     pub calls: Vec<u32>,
@@ -258,7 +260,7 @@ pub struct ViolationRule {
 }
 
 /// When an allowed call is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum When {
     /// Always.
     Always,
@@ -271,7 +273,7 @@ pub enum When {
 /// One test of one argument. `calls` of one rule may have the argument at
 /// different places, so a condition is kept by name and looked up for each
 /// call with [`crate::policy::names::argument`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// The argument's name in the manual page.
     pub arg: String,
@@ -280,7 +282,7 @@ pub struct Condition {
 }
 
 /// A test of one argument, in the width the kernel uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Test {
     /// Equal to one of these (`eq` is one value, `in` several; never empty).
     In(Vec<u64>),
@@ -296,7 +298,7 @@ pub enum Test {
 }
 
 /// What an allowed call answers when its conditions do not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Otherwise {
     /// As if the kernel did not have it.
     Enosys,
@@ -307,7 +309,7 @@ pub enum Otherwise {
 }
 
 /// Limits of the whole box, unless it says otherwise. Zero means zero.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// CPU time of all processes together, in nanoseconds.
     pub cpu_ns: u64,
@@ -330,7 +332,7 @@ pub struct Limits {
 }
 
 /// What happens at the output limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnOutput {
     /// The box is killed.
     Kill,
@@ -339,7 +341,7 @@ pub enum OnOutput {
 }
 
 /// Stack of the main thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stack {
     /// As large as the memory limit.
     Memory,

@@ -106,6 +106,10 @@ pub struct Evidence {
     pub oom_kills: u64,
     /// Forks refused by the limit.
     pub forks_refused: u64,
+    /// Whether a process of the box had no descriptor left when the box was killed.
+    pub descriptors_used_up: bool,
+    /// Whether a file in the box's memory was as large as a file may be at the end.
+    pub file_at_limit: bool,
     /// Whether `/tmp` and its like had no byte left at the end.
     pub tmp_full: bool,
     /// Whether they had no inode left.
@@ -141,6 +145,8 @@ impl Evidence {
             processes_peak: None,
             oom_kills: 0,
             forks_refused: 0,
+            descriptors_used_up: false,
+            file_at_limit: false,
             tmp_full: false,
             tmp_inodes_full: false,
             stdout: StreamEvidence::default(),

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::model::Report;
@@ -118,22 +118,63 @@ fn writable(fd: BorrowedFd<'_>) -> bool {
     flags & libc::O_ACCMODE != libc::O_RDONLY && flags & libc::O_PATH == 0
 }
 
+/// Other writers of the same report that may live at the same time.
+const MOST_WRITERS: u32 = 100;
+
 fn write_file(path: &Path, text: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut number = 0u32;
-    let (temporary, mut file) = loop {
-        let temporary = parent(path).join(format!(".{name}.{}.{number}.tmp", std::process::id()));
-        match OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary) {
-            Ok(file) => break (temporary, file),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && number < 100 => number += 1,
-            Err(e) => return Err(e),
-        }
-    };
+    let (temporary, mut file) = temporary_beside(path)?;
     let written = file.write_all(text).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         no_matter(fs::remove_file(&temporary), "the first failure is the one to tell");
     }
     written
+}
+
+/// A temporary that is locked as long as its writer lives: what a dead one has left is removed by the
+/// next.
+fn temporary_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut number = 0;
+    loop {
+        let temporary = parent(path).join(format!(".{name}.{number}.stockade-tmp"));
+        match OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary) {
+            Ok(file) if is_ours(&file, &temporary) => return Ok((temporary, file)),
+            // Somebody took it for a leftover before it was locked.
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                if !remove_leftover(&temporary) {
+                    number += 1;
+                }
+                if number == MOST_WRITERS {
+                    return Err(e);
+                }
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Whether its lock could be had, and it is still what bears this name: it may have been removed, or
+/// have become the report.
+fn is_ours(file: &File, name: &Path) -> bool {
+    let same = || {
+        let (own, there) = (file.metadata()?, fs::symlink_metadata(name)?);
+        io::Result::Ok((own.dev(), own.ino()) == (there.dev(), there.ino()))
+    };
+    file.try_lock().is_ok() && same().unwrap_or(false)
+}
+
+/// Whether a temporary is there no more: its writer is dead, or has just removed it.
+fn remove_leftover(temporary: &Path) -> bool {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    match OpenOptions::new().write(true).custom_flags(flags).open(temporary) {
+        Ok(file) => {
+            let own =
+                file.metadata().is_ok_and(|m| m.is_file() && m.uid() == nix::unistd::geteuid().as_raw());
+            own && is_ours(&file, temporary) && fs::remove_file(temporary).is_ok()
+        }
+        Err(e) => e.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 /// A descriptor that is not inherited by anything.
@@ -179,6 +220,48 @@ mod tests {
         fs::write(&path, "old").unwrap();
         write_file(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn temporary_of_a_dead_writer_is_swept_and_that_of_a_living_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.json");
+        let names = || {
+            let entries = fs::read_dir(dir.path()).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let (left, dead) = temporary_beside(&path).unwrap();
+        drop(dead);
+        write_file(&path, b"new").unwrap();
+        assert_eq!(names(), ["report.json"]);
+        let (living, lock) = temporary_beside(&path).unwrap();
+        assert_eq!(living, left);
+        write_file(&path, b"newer").unwrap();
+        assert_eq!(names(), [".report.json.0.stockade-tmp", "report.json"]);
+        drop(lock);
+        write_file(&path, b"newest").unwrap();
+        assert_eq!((names(), fs::read(&path).unwrap()), (vec!["report.json".to_owned()], b"newest".to_vec()));
+        // What is somebody else's is left alone.
+        std::os::unix::fs::symlink("nowhere", &left).unwrap();
+        write_file(&path, b"last").unwrap();
+        assert_eq!(names(), [".report.json.0.stockade-tmp", "report.json"]);
+    }
+
+    #[test]
+    fn writers_at_the_same_time_all_succeed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.json");
+        std::thread::scope(|scope| {
+            for text in [b"one", b"two", b"six", b"ten"] {
+                let path = &path;
+                scope.spawn(move || (0..200).for_each(|_| write_file(path, text).unwrap()));
+            }
+        });
+        assert_eq!(fs::read(&path).unwrap().len(), 3);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 
 use super::frame::{Built, Frame, Ready, Stripped};
 use super::order::Step;
-use super::plan::{Entry, Plan, RootPlan};
+use super::plan::{Plan, RootPlan};
 use super::{capabilities, cgroup, descriptors, inherited, landlock, namespaces, rlimits, root};
 use crate::sys::clone::{self, Cgroup};
 use crate::sys::signal::{self, Disposition};
@@ -112,6 +112,10 @@ pub fn middle(plan: &'static Plan) -> ! {
 fn build(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
     steps.call(Step::MiddleDeathsig, process::die_with_parent)?;
+    // It may have died before the line above, and this copy holds both ends of the control socket: the
+    // wait below would be for ever.
+    let same = || if process::parent() == plan.supervisor { Ok(()) } else { Err(Errno::ESRCH) };
+    steps.call(Step::MiddleDeathsig, same)?;
     steps.wait_byte(Step::MiddleWait, plan.control)?;
     namespaces::new_pid_namespace(steps)?;
     let keyring_errno = steps.fact(Step::Keyring, process::join_fresh_session_keyring);
@@ -121,14 +125,12 @@ fn build(steps: Steps) -> Result<(), Failed> {
     namespaces::open_host_proc(steps)?;
     let userns_limit_errno = namespaces::limit_user_namespaces(steps);
     let base = root::attach_root(steps)?;
+    cgroup::receive(steps)?;
 
     let pid = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
     steps.send(Step::CloneInit, Frame::InitPid(pid))?;
-    let cgroup = match plan.entry {
-        Entry::Clone(leaf) => Cgroup::Leaf(leaf),
-        Entry::Tasks(_) | Entry::None => Cgroup::Inherit,
-    };
-    let pid = steps.call(Step::ClonePayload, || clone::share(plan, &plan.payload_stack, cgroup, payload))?;
+    let leaf = cgroup::birth_place(plan);
+    let pid = steps.call(Step::ClonePayload, || clone::share(plan, &plan.payload_stack, leaf, payload))?;
     steps.send(Step::ClonePayload, Frame::PayloadPid(pid))?;
 
     namespaces::use_box_ids_for_files(steps)?;
@@ -211,7 +213,7 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     if let Some(filter) = &plan.listener {
         let listener = steps.call(Step::SeccompListener, || sys::seccomp::install_with_listener(filter))?;
         steps.call(Step::SendListener, || {
-            fd::send_with_fd(plan.control, &Frame::Listener.encode(), listener.as_raw_fd(), plan.nonce)
+            fd::send_with_fds(plan.control, &Frame::Listener.encode(), [listener.as_raw_fd()], plan.nonce)
         })?;
         // Closed with the others below; dropping it would run the C library's close.
         std::mem::forget(listener);

@@ -8,6 +8,7 @@
 //! was displaced has been accounted for. The reading is then exact, and nothing
 //! of it shows inside.
 
+use super::procfs;
 use crate::error::no_matter;
 use std::fs;
 use std::time::Duration;
@@ -67,6 +68,17 @@ impl CpuClock {
     }
 }
 
+/// On how many CPUs this process, and with it what it starts, may run.
+#[must_use]
+pub fn usable_cpus() -> u64 {
+    let counted = |set: CpuSet| (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).count();
+    match sched_getaffinity(Pid::from_raw(0)) {
+        Ok(set) => counted(set) as u64,
+        // More than the set has room for.
+        Err(_) => std::thread::available_parallelism().map_or(u64::MAX, |n| n.get() as u64),
+    }
+}
+
 /// Runs on every CPU that a thread of these processes last ran on, so that all of
 /// them have been accounted for when it returns.
 pub fn visit_cpus_of(pids: &[i32]) {
@@ -93,7 +105,7 @@ fn cpus_of(pid: i32) -> Vec<usize> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     threads
         .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok())
+        .filter_map(|thread| procfs::read(thread.path().join("stat")).ok())
         .filter_map(|stat| {
             // After the name: state is the first field, the CPU the 37th.
             let mut fields = stat.rsplit_once(')')?.1.split_whitespace();

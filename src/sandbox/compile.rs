@@ -12,17 +12,17 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
-use super::cgroup::{self, Leaf, LeafLimits, World};
+use super::cgroup::{self, Leaf, World};
 use super::host::Host;
 use super::images::{self, Chosen, RootChoice, StoreChoice};
 use super::order::{self, Step};
-use super::plan::{Entry, Plan};
+use super::plan::{ENTRY_FDS, Entry, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Input, Output, Streams};
 use super::{landlock, rlimits, seccomp};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
-use crate::image::Root;
+use crate::image::{Root, Store};
 use crate::image::digest::Digest;
 use crate::policy::model::{Network, OnOutput, PathSource, Policy, Verify, Word};
 use crate::policy::names;
@@ -90,14 +90,16 @@ pub struct Compiled {
     pub verified: &'static str,
     /// The supervisor's side of the streams.
     pub streams: Streams,
-    /// The box's cgroup.
+    /// The box's cgroup, once the launch has made it.
     pub leaf: Option<Leaf>,
     /// Which cgroup version.
     pub cgroup: Option<cgroup::Version>,
-    /// Lines that the payload's `/proc/<pid>/cgroup` must have.
+    /// Lines that the payload's `/proc/<pid>/cgroup` must have, likewise.
     pub cgroup_lines: Vec<String>,
     /// Where leaves are made, to be swept of orphans.
     pub world: Option<World>,
+    /// Where roots are kept, to be swept of what dead writers have left.
+    pub store: Option<Store>,
     /// Mounts that must be seen.
     pub expected_mounts: Vec<ExpectedMount>,
     /// Layers that may be missing.
@@ -154,17 +156,15 @@ pub fn compile(request: Request) -> Result<Compiled> {
         dirs: &dirs,
         files: &files,
     };
-    let Chosen { root: image, verified } =
+    let Chosen { root: image, verified, store } =
         images::choose(&wanted, payload.as_ref().map(|p| &p.file), &mut notes)?;
     let prepared = layout.prepare(&image, payload.as_ref().map(|p| p.size))?;
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
-    let filters = seccomp::compile(&seccomp::Rules {
-        syscalls: &policy.syscalls,
-        exec: policy.exec,
-        wx: policy.wx,
-        argument: &|nr, name| names::argument(nr, name).and_then(place),
-    })?;
+    let filters = match seccomp::prebuilt(&policy) {
+        Some(filters) => filters,
+        None => seccomp::compile(&rules(&policy))?,
+    };
     let program = program_path(&policy)?;
     if policy.command.first() != Some(&Word::Payload) {
         images::check_program(&image, &program)?;
@@ -185,7 +185,6 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let pairs = || Ok((sys::fd::socket_pair()?, sys::fd::pipe()?));
     let ((control, control_child), (gate_read, gate_write)) =
         order::own_step(Step::MakePipes, 1, pairs).map_err(open_failed)?;
-    let leaf = world.as_ref().map(|w| make_leaf(w, &policy)).transpose()?;
 
     let stdio = inside.numbers();
     let pipes = [&inside.stdin, &inside.stdout, &inside.stderr]
@@ -193,9 +192,8 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let nonce = nonce()?;
     let compiled = filters.with_nonce(nonce);
     let (root, root_files) = images::root_plan(&image, request.root)?;
-    let entry = leaf.as_ref().map_or(Entry::None, Leaf::entry);
-    let mut keep: Vec<RawFd> = leaf.as_ref().map(Leaf::entry_fds).unwrap_or_default();
-    keep.extend([&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()));
+    let entry = world.as_ref().map_or(Entry::None, World::entry);
+    let mut keep: Vec<RawFd> = [&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()).into();
     keep.extend(payload.iter().map(|p| p.file.as_raw_fd()));
     keep.extend(root_files.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(binds.iter().filter_map(OpenBind::mount_fd));
@@ -204,6 +202,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let ids = |id: u32| c_string(&id.to_string());
     let map = |id: u32| format!("{id} {id} 1").into_bytes();
     let plan = Plan {
+        supervisor: std::process::id(),
         as_root,
         uid: policy.user.uid,
         gid: policy.user.gid,
@@ -223,9 +222,10 @@ pub fn compile(request: Request) -> Result<Compiled> {
         proc_at: prepared.proc_at,
         proc_optional: prepared.proc_optional,
         entry,
+        entry_fds: [const { AtomicI32::new(-1) }; ENTRY_FDS],
         cwd: c_string(&policy.cwd)?,
         inner_maps: [map(policy.user.uid), map(policy.user.gid)],
-        rlimits: rlimits::prepare(&policy.limits, leaf.is_some()),
+        rlimits: rlimits::prepare(&policy.limits, world.is_some()),
         last_cap: host.last_cap,
         landlock,
         listener: compiled.listener,
@@ -258,9 +258,10 @@ pub fn compile(request: Request) -> Result<Compiled> {
         verified,
         streams,
         cgroup: world.as_ref().map(World::version),
-        cgroup_lines: leaf.as_ref().map(Leaf::expected_lines).unwrap_or_default(),
+        cgroup_lines: Vec::new(),
         world,
-        leaf,
+        store,
+        leaf: None,
         degrade,
         missing,
         notes,
@@ -272,6 +273,17 @@ pub fn compile(request: Request) -> Result<Compiled> {
         binds,
         policy,
     })
+}
+
+/// What a policy says of system calls, for the filter's compiler.
+#[must_use]
+pub fn rules(policy: &Policy) -> seccomp::Rules<'_> {
+    seccomp::Rules {
+        syscalls: &policy.syscalls,
+        exec: policy.exec,
+        wx: policy.wx,
+        argument: &|nr, name| names::argument(nr, name).and_then(place),
+    }
 }
 
 /// What the filter's compiler wants to know of an argument; nothing can be said of a pointer.
@@ -371,15 +383,6 @@ fn find_cgroup(
             Err(Error::new(Kind::Host, reason).help(unavailable.help))
         }
     }
-}
-
-fn make_leaf(world: &World, policy: &Policy) -> Result<Leaf> {
-    let limits = LeafLimits { memory: policy.limits.memory, processes: policy.limits.processes };
-    world.make_leaf(limits).map_err(|e| {
-        let line = e.step.line();
-        let message = format!("{}: {}: {}", line.name, line.call.replace("{}", &e.what), io_text(&e.error));
-        Error::new(Kind::Setup, message)
-    })
 }
 
 /// Three fresh random words.

@@ -1,7 +1,7 @@
 //! Facts about this host that a launch needs, found by trying or reading, never
 //! by comparing versions.
 
-use std::fs;
+use super::procfs;
 use std::sync::OnceLock;
 
 use crate::sys;
@@ -38,7 +38,7 @@ impl Host {
                 Ok(abi) => (abi, 0),
                 Err(e) => (0, e as i32),
             };
-            let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+            let read = |path: &str| procfs::read(path).unwrap_or_default().trim().to_owned();
             Self {
                 kernel: nix::sys::utsname::uname()
                     .map(|u| u.release().to_string_lossy().into_owned())

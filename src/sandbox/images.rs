@@ -80,6 +80,8 @@ pub struct Chosen {
     pub root: Root,
     /// `stamp`, `stat`, `full` or `copied`.
     pub verified: &'static str,
+    /// Where it is kept, to be swept of what dead writers have left.
+    pub store: Option<Store>,
 }
 
 /// Opens the store that is meant.
@@ -128,7 +130,8 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
         },
     };
     if by_closure {
-        return closure(wanted, store.as_ref(), payload, notes);
+        let (root, verified) = closure(wanted, store.as_ref(), payload, notes)?;
+        return Ok(Chosen { root, verified, store });
     }
     let Some(store) = store else {
         return Err(Error::new(Kind::Usage, "an image needs a store").help("leave the store at its place"));
@@ -139,7 +142,8 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
     };
     let mounts = Mounts { dirs: wanted.dirs, files: wanted.files };
     if wanted.root == RootChoice::Private {
-        return copied(&store, &image, mounts);
+        let root = copied(&store, &image, mounts)?;
+        return Ok(Chosen { root, verified: "copied", store: Some(store) });
     }
     let seen = store.view(&image, mounts)?;
     let verify = wanted.verify.unwrap_or_default().max(wanted.policy.verify);
@@ -156,7 +160,7 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
         top: view.top,
         notes: Vec::new(),
     };
-    Ok(Chosen { root, verified: verify.name() })
+    Ok(Chosen { root, verified: verify.name(), store: Some(store) })
 }
 
 /// The payload's own needs and nothing else.
@@ -165,7 +169,7 @@ fn closure(
     store: Option<&Store>,
     payload: Option<&File>,
     notes: &mut Vec<String>,
-) -> Result<Chosen> {
+) -> Result<(Root, &'static str)> {
     let Some(payload) = payload else {
         return Err(
             Error::new(Kind::Usage, "there is no program to run").help("name one, or an image that has one")
@@ -191,7 +195,7 @@ fn closure(
         }
         _ => "copied",
     };
-    Ok(Chosen { root, verified })
+    Ok((root, verified))
 }
 
 /// The image that a policy names.
@@ -256,7 +260,7 @@ fn look_at(store: &Store, laid_out: &Digest, verify: Verify) -> Result<()> {
 }
 
 /// The whole image, in the supervisor's own memory, compared while it is read.
-fn copied(store: &Store, image: &Digest, mounts: Mounts<'_>) -> Result<Chosen> {
+fn copied(store: &Store, image: &Digest, mounts: Mounts<'_>) -> Result<Root> {
     let unusable = |problem: StoreProblem| Error::new(Kind::Host, problem.to_string()).help(problem.help());
     let Some(manifest) = store.manifest(image).map_err(unusable)? else {
         return Err(no_image(&RefProblem::Missing(image.id())));
@@ -293,7 +297,7 @@ fn copied(store: &Store, image: &Digest, mounts: Mounts<'_>) -> Result<Chosen> {
         top: summary.top,
         notes: Vec::new(),
     };
-    Ok(Chosen { root, verified: "copied" })
+    Ok(root)
 }
 
 /// All contents one after the other in a nameless file: nobody else has it, so

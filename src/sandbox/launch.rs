@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::cgroup::Counters;
+use super::cgroup::{Counters, LeafLimits};
 use super::child;
 use super::compile::{self, Compiled};
 use super::frame::{Built, FRAME_BYTES, Frame, Ready, Stripped};
@@ -15,6 +15,7 @@ use super::host::Host;
 use super::namespaces::{AT_BIRTH, HOST_ID_BASE};
 use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
+use super::procfs;
 use super::strays::{self, Mark};
 use crate::Layer;
 use crate::error::{errno_text, io_text, no_matter};
@@ -174,7 +175,7 @@ fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
 /// The commonest refusal of all deserves its reasons.
 fn clone_help(errno: Errno) -> String {
     let call = describe(Step::CloneMiddle, "", errno as i32);
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let read = |path: &str| procfs::read(path).unwrap_or_default().trim().to_owned();
     let fix = if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
         "this host switches user namespaces off; as root: sysctl -w kernel.unprivileged_userns_clone=1"
     } else if read("/proc/sys/user/max_user_namespaces") == "0" {
@@ -200,6 +201,8 @@ impl Underway<'_> {
         self.write_maps()?;
         self.tell(Step::WriteMaps)?;
         self.told = true;
+        self.make_leaf()?;
+        self.sweep();
         let mut init_ready = false;
         while !init_ready || self.facts.ready.is_none() {
             let (frame, passed) = self.next_frame()?;
@@ -220,6 +223,7 @@ impl Underway<'_> {
                 Frame::InitReady => init_ready = true,
             }
         }
+        self.see_middle_off()?;
         self.second_look()?;
         self.judge()?;
         let baseline = match &self.compiled.leaf {
@@ -284,6 +288,33 @@ impl Underway<'_> {
         Ok(())
     }
 
+    /// While M builds the root.
+    fn make_leaf(&mut self) -> Result<(), Stopped> {
+        let Some(world) = &self.compiled.world else { return Ok(()) };
+        let limits = &self.compiled.policy.limits;
+        let limits = LeafLimits { memory: limits.memory, processes: limits.processes };
+        let leaf = world.make_leaf(limits).map_err(|e| {
+            let line = e.step.line();
+            let call = line.call.replace("{}", &e.what);
+            Stopped::Failed(format!("{}: {call}: {}", line.name, io_text(&e.error)))
+        })?;
+        self.compiled.cgroup_lines = leaf.expected_lines();
+        let handed = own_step(Step::HandLeaf, 0, || leaf.hand_over(self.compiled.control.as_raw_fd()));
+        self.compiled.leaf = Some(leaf);
+        handed.map_err(|e| Stopped::Failed(describe(Step::HandLeaf, "", e.raw_os_error().unwrap_or(0))))?;
+        Ok(())
+    }
+
+    /// While M builds the root: what supervisors that were killed have left goes.
+    fn sweep(&self) {
+        if let Some(world) = &self.compiled.world {
+            world.sweep();
+        }
+        if let Some(store) = &self.compiled.store {
+            no_matter(store.sweep_temporaries(), "the next start tries again");
+        }
+    }
+
     /// The next frame; the caller's wish, a process that died silently and one that hangs end the wait.
     fn next_frame(&mut self) -> Result<(Frame, Option<OwnedFd>), Stopped> {
         let control = self.compiled.control.as_fd();
@@ -321,6 +352,30 @@ impl Underway<'_> {
             Some(frame) => Ok((frame, passed)),
             None => Err(Stopped::Failed("a record from the set-up makes no sense".to_owned())),
         }
+    }
+
+    /// M has nothing left to do but its exit, and is gone before the payload runs: nobody is still making
+    /// the box then, and pid 1 takes away the memory that the two share.
+    fn see_middle_off(&mut self) -> Result<(), Stopped> {
+        let mut fds = [PollFd::new(self.middle.pidfd.as_fd(), PollFlags::POLLIN)];
+        loop {
+            match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
+                Ok(0) => {
+                    return Err(Stopped::Failed(format!(
+                        "the middle process did not end within {PATIENCE_MS} ms"
+                    )));
+                }
+                Ok(_) => break,
+            }
+        }
+        self.middle_reaped = true;
+        let Ok((end, _)) = process::wait(self.middle.pidfd.as_fd(), false) else {
+            // Somebody has reaped it already.
+            return Ok(());
+        };
+        died("middle process", &end).map_or(Ok(()), |words| Err(Stopped::Failed(words)))
     }
 
     /// What the supervisor stumbled over may be no more than the end of a process that had said before
@@ -364,13 +419,7 @@ impl Underway<'_> {
             deaths.push(("middle process", end));
             self.middle_reaped = true;
         }
-        let words = deaths.iter().filter_map(|(who, ended)| match ended {
-            Ended::Signaled(s) => {
-                Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s)))
-            }
-            Ended::Exited(0) => None,
-            Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
-        });
+        let words = deaths.iter().filter_map(|(who, ended)| died(who, ended));
         let words: Vec<String> = words.collect();
         if words.is_empty() { "the set-up ended without a word".to_owned() } else { words.join(", ") }
     }
@@ -478,8 +527,6 @@ impl Underway<'_> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
             return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
         };
-        // It has nothing left to do but its exit.
-        no_matter(process::wait(self.middle.pidfd.as_fd(), true), REAPED);
         let control = self
             .compiled
             .control
@@ -540,6 +587,15 @@ impl Underway<'_> {
         let mut bytes = [0u8; FRAME_BYTES];
         let (n, _) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes).ok()?;
         Frame::decode(&bytes[..n])
+    }
+}
+
+/// How a process of the set-up ended, unless it was as it should.
+fn died(who: &str, ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Signaled(s) => Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s))),
+        Ended::Exited(0) => None,
+        Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
     }
 }
 

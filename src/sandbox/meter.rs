@@ -1,11 +1,8 @@
 //! What a box uses while it runs: from its cgroup, or, where the caller has said
 //! that this will do, from watching its processes.
 
-use std::fs;
 use std::io;
 use std::time::Duration;
-
-use nix::sys::statfs::fstatfs;
 
 use super::cgroup::{Counters, Leaf};
 use super::watch::Watch;
@@ -103,10 +100,4 @@ impl Meter {
             Meter::Watch(watch) => Ok(watch.counters()),
         }
     }
-}
-
-/// Whether a file system in memory has no byte, and no inode, left.
-#[must_use]
-pub fn exhausted(file: &fs::File) -> (bool, bool) {
-    fstatfs(file).map_or((false, false), |s| (s.blocks_free() == 0, s.files_free() == 0))
 }

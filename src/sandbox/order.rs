@@ -61,12 +61,13 @@ macro_rules! steps {
 }
 
 steps! {
-    // The supervisor, before there is anything.
-    MakeLeaf Supervisor "cgroup-leaf" "mkdir {}" "limits exist before the payload's first instruction",
-    SetLimit Supervisor "cgroup-limit" "write {}" "each file is read back: a limit that is not in force is a refusal",
+    // The supervisor.
     MakePipes Supervisor "pipes" "pipe2(O_CLOEXEC)" "the payload never holds a descriptor of the caller",
     CloneMiddle Supervisor "clone-middle" "clone3(NEWUSER|NEWNS|NEWNET|NEWIPC|NEWUTS)" "the user namespace gives rights over the others; not NEWPID, because pid 1 may not use CLONE_PARENT",
     WriteMaps Supervisor "id-maps" "write {}" "host ids 0 are never mapped",
+    MakeLeaf Supervisor "cgroup-leaf" "mkdir {}" "while M builds the root; before anything of the payload's exists",
+    SetLimit Supervisor "cgroup-limit" "write {}" "each file is read back: a limit that is not in force is a refusal",
+    HandLeaf Supervisor "hand-leaf" "sendmsg(SCM_RIGHTS)" "P enters by descriptors: the cgroup file systems are out of its sight by then",
 
     // The middle process: everything that needs the host's view.
     MiddleDeathsig Middle "middle-deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
@@ -92,6 +93,7 @@ steps! {
     BindTreeFlags Middle "bind-root-flags" "mount_setattr(root, RDONLY|NOSUID|NODEV)" "a bind starts with the flags of its source",
     RootTmpfs Middle "root-tmpfs" "mount tmpfs (root)" "the private copy, where there is no store",
     AttachRoot Middle "attach-root" "move_mount(root)" "before 6.18 nothing can be attached below a detached mount",
+    ReceiveLeaf Middle "receive-leaf" "recvmsg(SCM_RIGHTS)" "before pid 1 exists, which reads from the same socket",
     CloneInit Middle "clone-init" "clone3(init: VM|PARENT)" "the first child is pid 1",
     ClonePayload Middle "clone-payload" "clone3(payload: VM|PARENT)" "pid 2 of the box and the supervisor's own child: exact status, and nothing in the box carries it",
     FsIds Middle "fs-ids" "setfsgid, setfsuid" "files of the box belong to the box's ids; host root has no place in its file systems",

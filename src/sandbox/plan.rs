@@ -182,13 +182,17 @@ pub struct LandlockPlan {
     pub flags: u32,
 }
 
-/// How the payload gets into its cgroup.
-#[derive(Debug)]
+/// As many directories as a leaf may have: one in each hierarchy of v1.
+pub const ENTRY_FDS: usize = 3;
+
+/// How the payload gets into its cgroup. The descriptors for it come later: the
+/// cgroup is made while M builds the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// v2: cloned into the leaf behind this descriptor.
-    Clone(RawFd),
-    /// v1: writes `0` to each of these `tasks` files.
-    Tasks(Vec<RawFd>),
+    /// v2: cloned into the leaf behind a descriptor.
+    Clone,
+    /// v1: writes `0` to each of the leaf's `tasks` files.
+    Tasks,
     /// There is none (degraded).
     None,
 }
@@ -221,6 +225,8 @@ pub struct Inject {
 /// Everything the children need. Only read by them, but for the words at the end.
 #[derive(Debug)]
 pub struct Plan {
+    /// The supervisor's process id.
+    pub supervisor: u32,
     /// Whether the supervisor is host root: groups are cleared, file-system ids set.
     pub as_root: bool,
     /// User id inside.
@@ -259,6 +265,8 @@ pub struct Plan {
     pub proc_optional: bool,
     /// How P gets into its cgroup.
     pub entry: Entry,
+    /// The descriptors for it, once M has received them; the rest is -1.
+    pub entry_fds: [AtomicI32; ENTRY_FDS],
     /// Working directory inside.
     pub cwd: CString,
     /// Content of `uid_map` and `gid_map` of the inner user namespace.

@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use super::procfs;
 use super::root::ExpectedMount;
 use crate::Layer;
 use crate::sys::mount::Attr;
@@ -66,14 +67,8 @@ impl Status {
     }
 }
 
-/// Large enough for any of these files in one read: they tell no size, and a
-/// reader that starts small has the kernel format them again and again.
-const PROC_FILE: usize = 16 * 1024;
-
 fn proc_file(pid: i32, name: &str) -> io::Result<String> {
-    let mut text = String::with_capacity(PROC_FILE);
-    fs::File::open(format!("/proc/{pid}/{name}"))?.read_to_string(&mut text)?;
-    Ok(text)
+    procfs::read(format!("/proc/{pid}/{name}"))
 }
 
 fn ns_inodes(pid: &str) -> io::Result<NsInodes> {
@@ -100,7 +95,7 @@ impl Own {
         if let Some(own) = OWN.get() {
             return Ok(own);
         }
-        let status = Status::parse(&fs::read_to_string("/proc/self/status")?);
+        let status = Status::parse(&procfs::read("/proc/self/status")?);
         let own =
             Self { namespaces: ns_inodes("self")?, filters: status.number("Seccomp_filters").unwrap_or(0) };
         Ok(OWN.get_or_init(|| own))

@@ -112,9 +112,6 @@ fn supervised(
     cancel: &dyn Cancel,
 ) -> Outcome {
     let setup_ns = launched.started_ns.saturating_sub(begin);
-    if let Some(world) = &compiled.world {
-        world.sweep();
-    }
     let digest = launched.payload_copy.take().map(|file| std::thread::spawn(move || sha256(file)));
     let facts = std::mem::take(&mut launched.facts);
     launched.facts.place = facts.place.clone();

@@ -8,6 +8,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use super::procfs;
 use crate::sys::{Errno, process};
 
 /// What tells a box's processes from other children of this process.
@@ -39,7 +40,7 @@ fn children() -> Vec<i32> {
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     threads
         .flatten()
-        .filter_map(|t| fs::read_to_string(t.path().join("children")).ok())
+        .filter_map(|t| procfs::read(t.path().join("children")).ok())
         .flat_map(|list| list.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<i32>>())
         .collect()
 }
@@ -79,9 +80,9 @@ pub fn reap(mark: Mark, known: &[i32]) -> usize {
 }
 
 fn nested_zombie(pid: i32) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let Ok(status) = procfs::read(format!("/proc/{pid}/status")) else { return false };
     let status = super::posture::Status::parse(&status);
-    let own = fs::read_to_string("/proc/self/status").map(|s| super::posture::Status::parse(&s));
+    let own = procfs::read("/proc/self/status").map(|s| super::posture::Status::parse(&s));
     let depth = |s: &super::posture::Status| s.get("NSpid").split(' ').count();
     status.get("State").starts_with('Z') && own.is_ok_and(|own| depth(&status) > depth(&own))
 }

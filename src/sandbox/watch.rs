@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::sys::statfs::fstatfs;
 
 use super::cgroup::Counters;
+use super::procfs;
 use crate::sys::process::Usage;
 use crate::sys::time;
 
@@ -105,7 +106,7 @@ impl Watch {
         let (mut memory, mut threads) = (self.in_tmpfs(), 0);
         self.ledger.begin();
         for pid in &pids {
-            let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            let read = |name: &str| procfs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
             let status = read("status");
             memory += kib(&status, "RssAnon:") + kib(&status, "RssShmem:");
             threads += field(&status, "Threads:");
@@ -137,7 +138,7 @@ impl Watch {
     /// Every page once, whoever shares it.
     fn closely(&self, pids: &[i32]) -> u64 {
         let of = |pid: &i32| {
-            let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+            let read = |name: &str| procfs::read(format!("/proc/{pid}/{name}")).ok();
             let anonymous = kib(&read("smaps_rollup")?, "Pss_Anon:");
             Some(anonymous + shared_memory(&read("smaps")?))
         };
@@ -236,7 +237,7 @@ fn descendants(pidns: u64, roots: [i32; 2]) -> Vec<i32> {
             found.push(pid);
         }
         for thread in threads.flatten() {
-            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            let children = procfs::read(thread.path().join("children")).unwrap_or_default();
             stack.extend(children.split_whitespace().filter_map(|p| p.parse::<i32>().ok()));
         }
     }

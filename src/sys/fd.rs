@@ -272,28 +272,32 @@ pub fn wait_reader_gone(fd: RawFd) -> Result<()> {
     }
 }
 
-/// Sends `data` together with a descriptor over a local socket. `extra` are the
+/// A control message that carries descriptors, with room for `N`.
+#[repr(C, align(8))]
+struct Rights<const N: usize> {
+    header: libc::cmsghdr,
+    fds: [RawFd; N],
+}
+
+/// Sends `data` together with descriptors over a local socket. `extra` are the
 /// call's three unused arguments: the kernel ignores them, a filter sees them.
 ///
 /// # References
 /// `sendmsg(2)`, `unix(7)` (`SCM_RIGHTS`)
-pub fn send_with_fd(socket: RawFd, data: &[u8], fd: RawFd, extra: [u32; 3]) -> Result<()> {
-    /// Room for one `struct cmsghdr` that carries one `int`, aligned like one.
-    #[repr(C)]
-    struct Control {
-        header: libc::cmsghdr,
-        fd: RawFd,
-        pad: i32,
-    }
+pub fn send_with_fds<const N: usize>(
+    socket: RawFd,
+    data: &[u8],
+    fds: [RawFd; N],
+    extra: [u32; 3],
+) -> Result<()> {
     let mut iov = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
-    let mut control = Control {
+    let mut control = Rights {
         header: libc::cmsghdr {
-            cmsg_len: size_of::<libc::cmsghdr>() + size_of::<RawFd>(),
+            cmsg_len: size_of::<libc::cmsghdr>() + size_of::<[RawFd; N]>(),
             cmsg_level: libc::SOL_SOCKET,
             cmsg_type: libc::SCM_RIGHTS,
         },
-        fd,
-        pad: 0,
+        fds,
     };
     let message = libc::msghdr {
         msg_name: std::ptr::null_mut(),
@@ -301,7 +305,7 @@ pub fn send_with_fd(socket: RawFd, data: &[u8], fd: RawFd, extra: [u32; 3]) -> R
         msg_iov: &raw mut iov,
         msg_iovlen: 1,
         msg_control: (&raw mut control).cast(),
-        msg_controllen: size_of::<Control>(),
+        msg_controllen: size_of::<Rights<N>>(),
         msg_flags: 0,
     };
     let [a, b, c] = extra;
@@ -310,41 +314,42 @@ pub fn send_with_fd(socket: RawFd, data: &[u8], fd: RawFd, extra: [u32; 3]) -> R
     unsafe { raw!(sendmsg, socket, &raw const message, libc::MSG_NOSIGNAL, a, b, c) }.map(drop)
 }
 
-/// Receives into `data`, and the descriptor that came with it, if one did.
+/// Receives into `data`, and the descriptors that came with it, close-on-exec:
+/// answers how many bytes there were, and the descriptors, -1 where there is none.
+/// They are the caller's to close.
 ///
 /// # References
 /// `recvmsg(2)`, `unix(7)` (`SCM_RIGHTS`)
-pub fn recv_with_fd(socket: RawFd, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-    /// As above; the kernel fills it in.
-    #[repr(C)]
-    struct Control {
-        header: libc::cmsghdr,
-        fd: RawFd,
-        pad: i32,
-    }
+pub fn recv_with_fds<const N: usize>(socket: RawFd, data: &mut [u8]) -> Result<(usize, [RawFd; N])> {
     let mut iov = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
     let mut control =
-        Control { header: libc::cmsghdr { cmsg_len: 0, cmsg_level: 0, cmsg_type: 0 }, fd: -1, pad: 0 };
+        Rights { header: libc::cmsghdr { cmsg_len: 0, cmsg_level: 0, cmsg_type: 0 }, fds: [-1; N] };
     let mut message = libc::msghdr {
         msg_name: std::ptr::null_mut(),
         msg_namelen: 0,
         msg_iov: &raw mut iov,
         msg_iovlen: 1,
         msg_control: (&raw mut control).cast(),
-        msg_controllen: size_of::<Control>(),
+        msg_controllen: size_of::<Rights<N>>(),
         msg_flags: 0,
     };
     // SAFETY: message points at a live iovec over `data` and at a live control buffer of the size given.
     let n = unsafe { raw!(recvmsg, socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) }?;
-    let carried = message.msg_controllen >= size_of::<libc::cmsghdr>() + size_of::<RawFd>()
+    let carried = message.msg_controllen >= size_of::<libc::cmsghdr>()
         && control.header.cmsg_level == libc::SOL_SOCKET
-        && control.header.cmsg_type == libc::SCM_RIGHTS
-        && control.fd >= 0;
-    if !carried {
-        return Ok((n, None));
-    }
+        && control.header.cmsg_type == libc::SCM_RIGHTS;
+    Ok((n, if carried { control.fds } else { [-1; N] }))
+}
+
+/// Receives into `data`, and the descriptor that came with it, if one did.
+///
+/// # References
+/// As [`recv_with_fds`]
+pub fn recv_with_fd(socket: RawFd, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+    let (n, [fd]) = recv_with_fds::<1>(socket, data)?;
     // SAFETY: the kernel has just installed this descriptor for us, nobody else owns it.
-    Ok((n, Some(unsafe { OwnedFd::from_raw_fd(control.fd) })))
+    let owned = (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok((n, owned))
 }
 
 /// The same file at a descriptor above 2, which the middle process replaces.

@@ -187,6 +187,12 @@ pub fn die_with_parent() -> Result<()> {
     prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize, 0).map(drop)
 }
 
+/// Who made this process, or has inherited it.
+pub fn parent() -> u32 {
+    // SAFETY: it takes nothing.
+    unsafe { raw!(getppid) }.ok().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0)
+}
+
 /// Whether others of the same user may read this process's memory and descriptors.
 pub fn set_dumpable(dumpable: bool) -> Result<()> {
     prctl(libc::PR_SET_DUMPABLE, usize::from(dumpable), 0).map(drop)

@@ -41,16 +41,30 @@ pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<()> {
     unsafe { raw!(rt_sigaction, signal, &raw const action, null, SIGSET_BYTES) }.map(drop)
 }
 
+/// What is in force for a signal.
+fn action(signal: i32) -> Result<KernelSigaction> {
+    let mut action = KernelSigaction { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    let null = std::ptr::null::<u8>();
+    // SAFETY: action is live, writable and in the kernel's own layout; nothing is installed.
+    unsafe { raw!(rt_sigaction, signal, null, &raw mut action, SIGSET_BYTES) }?;
+    Ok(action)
+}
+
+/// Whether this process ignores a signal.
+///
+/// # References
+/// `rt_sigaction(2)`
+pub fn is_ignored(signal: i32) -> Result<bool> {
+    Ok(action(signal)?.handler == libc::SIG_IGN)
+}
+
 /// Whether the kernel forgets how children of this process end: SIGCHLD is
 /// ignored, or `SA_NOCLDWAIT` is set for it.
 ///
 /// # References
 /// `rt_sigaction(2)`, `wait(2)` "NOTES"
 pub fn forgets_children() -> Result<bool> {
-    let mut action = KernelSigaction { handler: 0, flags: 0, restorer: 0, mask: 0 };
-    let null = std::ptr::null::<u8>();
-    // SAFETY: action is live, writable and in the kernel's own layout; nothing is installed.
-    unsafe { raw!(rt_sigaction, libc::SIGCHLD, null, &raw mut action, SIGSET_BYTES) }?;
+    let action = action(libc::SIGCHLD)?;
     Ok(action.handler == libc::SIG_IGN || action.flags & NO_CHILD_WAIT != 0)
 }
 

@@ -34,21 +34,24 @@ pub fn pause(milliseconds: u64) {
 pub fn stretched(time: &str) -> String {
     let digits = time.bytes().take_while(u8::is_ascii_digit).count();
     match (&time[..digits], &time[digits..]) {
-        (number, unit @ ("ms" | "s")) if !number.is_empty() => {
-            format!("{}{unit}", number.parse::<u64>().unwrap() * u64::from(slow()))
-        }
-        // Not a time that passes: left to be refused.
+        (number, unit @ ("ms" | "s")) => match number.parse::<u64>() {
+            Ok(number) => format!("{}{unit}", number * u64::from(slow())),
+            // Not a time that passes: left to be refused.
+            Err(_) => time.to_owned(),
+        },
         _ => time.to_owned(),
     }
 }
 
-/// All of these where that is quick; else both ends and a few between.
+/// All of these where that is quick; else both ends and a few between, twelve or so unless
+/// `STOCKADE_TEST_SAMPLES` says otherwise.
 pub fn sample<T>(all: impl IntoIterator<Item = T>) -> Vec<T> {
     let all: Vec<T> = all.into_iter().collect();
     if slow() == 1 || variable("STOCKADE_TEST_FULL").is_some() {
         return all;
     }
-    let (last, step) = (all.len().saturating_sub(1), all.len().div_ceil(12).max(1));
+    let samples = variable("STOCKADE_TEST_SAMPLES").map_or(12, |v| v.parse().expect("a number of samples"));
+    let (last, step) = (all.len().saturating_sub(1), all.len().div_ceil(samples).max(1));
     all.into_iter().enumerate().filter(|(i, _)| i % step == 0 || *i == last).map(|(_, item)| item).collect()
 }
 

@@ -97,10 +97,15 @@ pub fn compile(file: &Path, out: &Path, flags: &[&str]) {
     assert!(status.success(), "{compiler} {} failed", file.display());
 }
 
-/// Compiles C text.
+/// Compiles C text, once for all tests of a program: one name, one text.
 pub fn payload_of(name: &str, text: &str, flags: &[&str]) -> PathBuf {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _guard = LOCK.lock().unwrap();
     let source = work().join(format!("{name}.c"));
     let out = work().join(name);
+    if fs::read(&source).is_ok_and(|there| there == text.as_bytes()) && out.exists() {
+        return out;
+    }
     fs::write(&source, text).unwrap();
     compile(&source, &out, flags);
     out

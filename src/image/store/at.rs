@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{
-    FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, utimensat,
+    FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstat, fstatat, futimens,
+    mkdirat, utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
@@ -138,7 +139,15 @@ impl Dir {
     pub(super) fn make(&self, name: &OsStr, mode: u16) -> Done<Dir> {
         // Private until its mode is set, so that no umask and no instant between matters.
         mkdirat(self, name, Mode::S_IRWXU).map_err(|errno| self.problem("mkdirat", name, errno))?;
-        let dir = self.existing(name)?;
+        let dir = match self.existing(name) {
+            // The caller's umask takes even that.
+            Err(StoreProblem::Call { errno: Errno::EACCES, .. }) => {
+                fchmodat(self, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)
+                    .map_err(|errno| self.problem("fchmodat", name, errno))?;
+                self.existing(name)?
+            }
+            there => there?,
+        };
         dir.set_mode(&dir, mode)?;
         Ok(dir)
     }

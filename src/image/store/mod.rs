@@ -46,8 +46,9 @@ mod writer;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
 use std::io::Read;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -287,12 +288,25 @@ impl Store {
 
 /// Makes the top directory, and what is missing above it.
 fn make_top(path: &Path) -> Result<(), StoreProblem> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(u32::from(at::DIR_MODE)).create(path);
-    made.map_err(|error| StoreProblem::Call {
+    let failed = |error: &std::io::Error| StoreProblem::Call {
         call: "mkdir",
         path: path.to_path_buf(),
-        errno: errno_of(&error),
-    })
+        errno: errno_of(error),
+    };
+    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.exists()).collect();
+    for dir in missing.into_iter().rev().filter(|dir| !dir.as_os_str().is_empty()) {
+        match std::fs::create_dir(dir) {
+            // The caller's umask may leave a directory that nobody can enter.
+            Ok(()) => {
+                let mode = Permissions::from_mode(u32::from(at::DIR_MODE));
+                std::fs::set_permissions(dir, mode).map_err(|e| failed(&e))?;
+            }
+            // Another writer was faster.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(failed(&e)),
+        }
+    }
+    Ok(())
 }
 
 /// Whoever else may write here decides what runs in the box.

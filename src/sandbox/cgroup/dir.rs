@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{LeafError, PREFIX};
 use crate::sandbox::order::{Step, own_step};
+use crate::sandbox::procfs;
 
 /// How long an empty leaf may refuse to go: the kernel lets the last task's
 /// traces linger for moments.
@@ -49,7 +50,7 @@ pub fn parse_own(text: &str) -> Own {
 /// Where this process is.
 #[must_use]
 pub fn own_cgroups() -> Own {
-    parse_own(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+    parse_own(&procfs::read("/proc/self/cgroup").unwrap_or_default())
 }
 
 /// Undoes the octal escapes of mountinfo.
@@ -99,7 +100,7 @@ pub fn parse_mounts(text: &str) -> Vec<Mount> {
 /// The cgroup hierarchies that this process can see.
 #[must_use]
 pub fn cgroup_mounts() -> Vec<Mount> {
-    parse_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    parse_mounts(&procfs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Where a path of the hierarchy shows below a mount.
@@ -119,7 +120,7 @@ pub fn place_below(mount: &Mount, path: &str) -> Option<PathBuf> {
 /// Start time of a process in clock ticks since boot; with its pid it names it for good.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = procfs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, so count from its closing parenthesis: field 22 is the 20th after it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
@@ -149,17 +150,28 @@ fn orphaned(name: &str) -> Option<bool> {
     if end != SUPERVISOR {
         end.parse::<u32>().ok()?;
     }
+    if pid == std::process::id() {
+        return Some(start != own_start_time());
+    }
     Some(start_time(pid) != Some(start))
 }
 
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
+///
+/// A name alone says too little: a supervisor in another pid namespace lives under another number.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
-        .filter(|entry| fs::remove_dir(entry.path()).is_ok())
+        .map(|entry| entry.path())
+        .filter(|path| lock(path).is_some_and(|_held| fs::remove_dir(path).is_ok()))
         .count()
+}
+
+/// The lock of a leaf, which its supervisor holds as long as it lives; `None`: it is somebody else's.
+fn lock(path: &Path) -> Option<File> {
+    File::open(path).ok().filter(|dir| dir.try_lock().is_ok())
 }
 
 /// A directory of a cgroup file system that this process has made.
@@ -168,19 +180,37 @@ pub struct Made {
     path: PathBuf,
     removed: bool,
     limits: Cell<usize>,
+    /// Tells sweepers that its supervisor lives.
+    _lock: File,
 }
+
+/// How often a leaf is made anew that a sweeper in another pid namespace took for a dead one's, in the
+/// moment before it was locked.
+const MAKINGS: usize = 10;
 
 impl Made {
     /// Makes it, the box's directory of this number. It must be new: a name that exists would mean a
     /// budget shared with somebody.
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
-        match own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
-            Ok(()) => Ok(Self { path, removed: false, limits: Cell::new(0) }),
-            Err(error) => {
-                Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
+        for _ in 0..MAKINGS {
+            if let Err(error) = own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
+                return Err(LeafError {
+                    step: Step::MakeLeaf,
+                    what: path.display().to_string(),
+                    path,
+                    error,
+                });
+            }
+            match lock(&path) {
+                Some(lock) if path.exists() => {
+                    return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
+                }
+                _ => no_matter(fs::remove_dir(&path), "its sweeper was faster"),
             }
         }
+        let error = io::Error::from_raw_os_error(libc::EAGAIN);
+        Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
     }
 
     /// Where it is.
@@ -285,7 +315,7 @@ pub fn keyed(text: &str, key: &str) -> u64 {
 
 /// Pids, one a line.
 pub fn pids(path: &Path) -> io::Result<Vec<i32>> {
-    Ok(fs::read_to_string(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
+    Ok(procfs::read(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
 }
 
 #[cfg(test)]
@@ -324,6 +354,21 @@ mod tests {
         assert_eq!(orphaned(&format!("{PREFIX}{pid}-{}-other", start + 1)), None);
         assert_eq!(orphaned("stockade-notours"), None);
         assert_eq!(orphaned("other-1-2-3"), None);
+    }
+
+    #[test]
+    fn leaf_is_swept_only_when_nobody_holds_it() {
+        let place = tempfile::tempdir().unwrap();
+        // A number that no process has here, but perhaps in another pid namespace.
+        let name = format!("{PREFIX}4194999-1-0");
+        let mut made = Made::new(place.path(), &name, 0).unwrap();
+        assert_eq!(sweep(place.path()), 0);
+        assert!(made.path().exists());
+        // As if its supervisor had died.
+        made.removed = true;
+        drop(made);
+        assert_eq!(sweep(place.path()), 1);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
     #[test]

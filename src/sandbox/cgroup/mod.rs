@@ -21,22 +21,53 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::child::{Failed, Steps};
 use super::order::Step;
-use super::plan::Entry;
+use super::plan::{ENTRY_FDS, Entry, Plan};
+use crate::sys::clone::Cgroup;
 use crate::sys::{Errno, fd, process};
 
 /// Prefix of every leaf's name. The supervisor's pid and start time follow, so
 /// that a later start can tell which leaves have lost their owner.
 pub const PREFIX: &str = "stockade-";
 
+/// Child only: M gets the descriptors of the leaf. Before pid 1 exists, which reads
+/// from the same socket.
+pub fn receive(steps: Steps) -> Result<(), Failed> {
+    let plan = steps.plan;
+    if plan.entry == Entry::None {
+        return Ok(());
+    }
+    let received = steps.call(Step::ReceiveLeaf, || {
+        let mut byte = [0u8; 1];
+        match fd::recv_with_fds::<ENTRY_FDS>(plan.control, &mut byte)? {
+            (1, fds) if fds[0] >= 0 => Ok(fds),
+            // The supervisor has gone, or has sent something else.
+            _ => Err(Errno::EPIPE),
+        }
+    })?;
+    for (place, fd) in plan.entry_fds.iter().zip(received) {
+        place.store(fd, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Child only: where P is born.
+pub fn birth_place(plan: &Plan) -> Cgroup {
+    match plan.entry {
+        Entry::Clone => Cgroup::Leaf(plan.entry_fds[0].load(Ordering::Relaxed)),
+        Entry::Tasks | Entry::None => Cgroup::Inherit,
+    }
+}
+
 /// Child only: v1: into the leaf, then a cgroup namespace rooted there. On v2 the
 /// process was born in both.
 pub fn enter(steps: Steps) -> Result<(), Failed> {
-    match &steps.plan.entry {
-        Entry::Clone(_) => return Ok(()),
+    match steps.plan.entry {
+        Entry::Clone => return Ok(()),
         Entry::None => {}
-        Entry::Tasks(tasks) => {
-            for (i, file) in tasks.iter().enumerate() {
-                steps.nth(Step::EnterLeaf, i, || match fd::write(*file, b"0") {
+        Entry::Tasks => {
+            let files = steps.plan.entry_fds.iter().map(|fd| fd.load(Ordering::Relaxed));
+            for (i, file) in files.take_while(|fd| *fd >= 0).enumerate() {
+                steps.nth(Step::EnterLeaf, i, || match fd::write(file, b"0") {
                     Ok(1) => Ok(()),
                     Ok(_) => Err(Errno::EIO),
                     Err(e) => Err(e),
@@ -138,6 +169,15 @@ impl World {
         }
     }
 
+    /// How a payload gets into a leaf.
+    #[must_use]
+    pub const fn entry(&self) -> Entry {
+        match self.0 {
+            Kind::V1(_) => Entry::Tasks,
+            Kind::V2(_) => Entry::Clone,
+        }
+    }
+
     /// Where leaves are made, for people.
     #[must_use]
     pub fn place(&self) -> &Path {
@@ -199,23 +239,21 @@ enum LeafKind {
 }
 
 impl Leaf {
-    /// Descriptors through which the payload gets in.
-    #[must_use]
-    pub fn entry(&self) -> Entry {
-        match &self.0 {
-            LeafKind::V1(l) => Entry::Tasks(l.tasks()),
-            LeafKind::V2(l) => Entry::Clone(l.dir_fd()),
-        }
-    }
-
-    /// The same, as numbers.
-    #[must_use]
-    pub fn entry_fds(&self) -> Vec<RawFd> {
-        match self.entry() {
-            Entry::Tasks(tasks) => tasks,
-            Entry::Clone(dir) => vec![dir],
-            Entry::None => Vec::new(),
-        }
+    /// Hands M the descriptors through which the payload gets in.
+    ///
+    /// # Errors
+    /// M is not there any more.
+    pub fn hand_over(&self, socket: RawFd) -> std::io::Result<()> {
+        let send = |fds: &[RawFd]| match *fds {
+            [a] => fd::send_with_fds(socket, &[1], [a], [0; 3]),
+            [a, b] => fd::send_with_fds(socket, &[1], [a, b], [0; 3]),
+            [a, b, c] => fd::send_with_fds(socket, &[1], [a, b, c], [0; 3]),
+            _ => Err(Errno::EINVAL),
+        };
+        Ok(match &self.0 {
+            LeafKind::V1(l) => send(&l.tasks()),
+            LeafKind::V2(l) => send(&[l.dir_fd()]),
+        }?)
     }
 
     /// Lines that `/proc/<payload>/cgroup` must have, as the supervisor sees them.

@@ -138,11 +138,7 @@ impl Leaf {
         let pids_dir = pids.as_ref().unwrap_or(&memory);
         let cpu_dir = cpuacct.as_ref().unwrap_or(&memory);
         let dirs = [Some(&memory), pids.as_ref(), cpuacct.as_ref()];
-        let tasks = dirs
-            .into_iter()
-            .flatten()
-            .map(|d| d.open_write("tasks").map(above_stdio))
-            .collect::<Result<_, _>>()?;
+        let tasks = dirs.into_iter().flatten().map(|d| d.open_write("tasks")).collect::<Result<_, _>>()?;
         let oom_control = memory.open("memory.oom_control")?;
         Ok(Self {
             tasks,
@@ -209,17 +205,6 @@ impl Leaf {
     pub fn remove(self) -> Vec<PathBuf> {
         drop(self.event);
         [Some(self.memory), self.pids, self.cpuacct].into_iter().flatten().filter_map(Made::remove).collect()
-    }
-}
-
-/// The same file at a descriptor above 2: the middle process puts pipes at 0 to 2.
-fn above_stdio(file: File) -> File {
-    if file.as_raw_fd() > 2 {
-        return file;
-    }
-    match crate::sys::fd::dup_at_least(file.as_fd(), 3) {
-        Ok(copy) => File::from(copy),
-        Err(_) => file,
     }
 }
 

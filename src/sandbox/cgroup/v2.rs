@@ -24,6 +24,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::dir::{self, Made, Mount, Own};
 use super::{Counters, LeafError, LeafLimits, Unavailable};
+use crate::sandbox::procfs;
 
 /// Controllers that a leaf must have.
 const NEEDED: [&str; 2] = ["memory", "pids"];
@@ -72,7 +73,7 @@ fn own_path(own: &Own) -> Option<&str> {
 }
 
 fn words(path: &Path) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    procfs::read(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 fn has_all(list: &[String]) -> bool {

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 
+use crate::error::no_matter;
 use crate::sandbox::child::{Failed, Steps};
 use crate::sandbox::frame::RootKind;
 use crate::sandbox::order::Step;
@@ -37,9 +38,20 @@ fn open_place(dir: RawFd, path: &CStr) -> sys::Result<OwnedFd> {
     fd::openat2(dir, path, libc::O_PATH | libc::O_NOFOLLOW, 0, Resolve::BENEATH)
 }
 
+/// Child only: files are to lie in large pieces: copying them takes a third of the time.
+fn in_large_pieces(fs: BorrowedFd<'_>) {
+    no_matter(
+        mount::fsconfig_string(fs, c"huge", c"within_size"),
+        "a kernel without such pieces copies page by page",
+    );
+}
+
 /// Child only: a new tmpfs, detached and writable.
-fn new_tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attr: Attr) -> sys::Result<OwnedFd> {
+fn new_tmpfs(size: &CStr, inodes: &CStr, mode: &CStr, attr: Attr, large: bool) -> sys::Result<OwnedFd> {
     let fs = mount::fsopen(c"tmpfs")?;
+    if large {
+        in_large_pieces(fs.as_fd());
+    }
     mount::fsconfig_string(fs.as_fd(), c"size", size)?;
     mount::fsconfig_string(fs.as_fd(), c"nr_inodes", inodes)?;
     mount::fsconfig_string(fs.as_fd(), c"mode", mode)?;
@@ -113,6 +125,7 @@ fn overlay_root(steps: Steps) -> Result<OwnedFd, Failed> {
 fn private_root(steps: Steps, size: &CStr, inodes: &CStr) -> Result<OwnedFd, Failed> {
     steps.call(Step::RootTmpfs, || {
         let fs = mount::fsopen(c"tmpfs")?;
+        in_large_pieces(fs.as_fd());
         mount::fsconfig_string(fs.as_fd(), c"size", size)?;
         mount::fsconfig_string(fs.as_fd(), c"nr_inodes", inodes)?;
         mount::fsconfig_string(fs.as_fd(), c"mode", c"0755")?;
@@ -199,23 +212,23 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
     let open = |attr: Attr| attr_without_rdonly(attr);
     let made = match &planned.kind {
         MountKind::Tmpfs { size, inodes, mode, places } => {
-            let made =
-                steps.nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, mode, open(planned.attr)))?;
+            let made = steps
+                .nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, mode, open(planned.attr), false))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
             make_places(steps, i, made.as_fd(), places)?;
             made
         }
         MountKind::Payload { size, inodes, name, mode, places } => {
-            let made =
-                steps.nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, c"0555", open(planned.attr)))?;
+            let made = steps
+                .nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, c"0555", open(planned.attr), true))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
             make_places(steps, i, made.as_fd(), places)?;
             copy_payload(steps, made.as_fd(), name, *mode)?;
             made
         }
         MountKind::Devices { devices, places } => {
-            let made =
-                steps.nth(Step::MountTmpfs, i, || new_tmpfs(c"64k", c"64", c"0755", open(planned.attr)))?;
+            let made = steps
+                .nth(Step::MountTmpfs, i, || new_tmpfs(c"64k", c"64", c"0755", open(planned.attr), false))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
             make_places(steps, i, made.as_fd(), places)?;
             for (d, device) in devices.iter().enumerate() {

@@ -12,7 +12,7 @@ use crate::error::{errno_text, io_text};
 use crate::report::evidence::{Evidence, StreamEvidence};
 use crate::sandbox::strays::{self, Mark};
 use crate::sandbox::streams::Drain;
-use crate::sandbox::{meter, urgency};
+use crate::sandbox::{traces, urgency};
 use crate::sys::{Errno, process, time};
 
 /// How long pid 1 may linger before its strays are looked for.
@@ -79,9 +79,10 @@ impl Supervisor<'_> {
             Err(e) => self.fail(format!("cannot read the box's counters: {}", io_text(&e))),
         }
         for file in &self.launched.tmpfs {
-            let (bytes, inodes) = meter::exhausted(file);
-            self.evidence.tmp_full |= bytes;
-            self.evidence.tmp_inodes_full |= inodes;
+            let room = traces::room_left(file);
+            self.evidence.tmp_full |= room.no_bytes;
+            self.evidence.tmp_inodes_full |= room.no_inodes;
+            self.evidence.file_at_limit |= traces::has_file_of(file, self.limits.file_size);
         }
         self.launched.tmpfs.clear();
     }

@@ -23,6 +23,7 @@ use super::frame::{FRAME_BYTES, Frame};
 use super::launch::Launched;
 use super::meter::Meter;
 use super::streams::Streams;
+use super::traces;
 use super::urgency::{self, Ahead};
 use crate::error::{errno_text, io_text, no_matter};
 use crate::policy::model::{Limits, OnOutput, Syscalls};
@@ -145,6 +146,8 @@ impl<'a> Supervisor<'a> {
     fn kill(&mut self, rule: Rule) {
         if self.evidence.kill.is_none() && !self.has_ended() {
             self.evidence.kill = Some(Kill { rule, at_ns: self.since_start() });
+            self.evidence.descriptors_used_up =
+                traces::use_up_descriptors(&self.meter.processes(), u64::from(self.limits.open_files));
         }
         self.kill_all();
     }
@@ -175,7 +178,7 @@ impl<'a> Supervisor<'a> {
 
     /// Waits for whatever comes first, until the payload has ended.
     fn watch_until_end(&mut self) -> io::Result<()> {
-        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let cpus = clock::usable_cpus();
         let clock = CpuClock::new(self.limits.cpu_ns, cpus.min(u64::from(self.limits.processes)));
         let mut next = Next { cpu_at: 0, cpu_exact: false, watch_at: 0 };
         while self.ended.is_none() {
