@@ -10,7 +10,7 @@ use stockade::report::verdict::Verdict;
 
 /// One line. Standard error may be full, or its reader gone: what is told here is
 /// in the report and the status as well.
-fn line(words: fmt::Arguments<'_>) {
+pub fn line(words: fmt::Arguments<'_>) {
     no_matter(writeln!(std::io::stderr(), "{words}"), "there is nobody to tell");
 }
 

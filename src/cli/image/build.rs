@@ -15,6 +15,7 @@ use stockade::sandbox::StoreChoice;
 
 use super::text::{OnTerminal, print, print_json};
 use super::{Outcome, no_image, open};
+use crate::cli::say;
 
 /// Options of `stockade image build`.
 #[derive(Debug, Args)]
@@ -154,10 +155,10 @@ pub(super) fn tell(store: &Store, built: &Built, name: Option<&str>, as_json: bo
         return Ok(Outcome::Good);
     }
     for left in &built.about.left_out {
-        eprintln!("stockade: left out: {}: {}", left.path, left.why);
+        say::line(format_args!("stockade: left out: {}: {}", left.path, left.why));
     }
     for note in &built.about.notes {
-        eprintln!("stockade: note: {note}");
+        say::line(format_args!("stockade: note: {note}"));
     }
     print(&format!("{}\n{headline}\n", built.image.id()))?;
     Ok(Outcome::Good)
