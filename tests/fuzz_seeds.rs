@@ -72,8 +72,11 @@ replayed! {
     frame_seeds_are_refused_or_exact "frame"
     json_seeds_are_judged_like_serde_json "json"
     manifest_seeds_print_back "manifest"
+    oci_seeds_are_made_or_refused_with_words "oci"
     policy_seeds_read_back_and_compile "policy"
     proc_seeds_cannot_make_up_a_field "proc"
     seccomp_seeds_do_what_their_policy_says "seccomp"
+    spec_seeds_stay_within_the_image "spec"
+    tar_seeds_stay_within_the_image_and_come_back "tar"
     terminal_seeds_come_out_harmless "terminal"
 }

@@ -34,12 +34,10 @@ fn overwrite(path: &std::path::Path, change: impl FnOnce(&mut Vec<u8>)) {
     change(&mut bytes);
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     // In place: the same inode, linked from object and tree.
-    fs::write(path, bytes).unwrap();
+    let mut file = fs::File::options().write(true).truncate(true).open(path).unwrap();
+    std::io::Write::write_all(&mut file, &bytes).unwrap();
+    file.set_modified(meta.modified().unwrap()).unwrap();
     fs::set_permissions(path, meta.permissions()).unwrap();
-    let file = fs::File::options().append(true).open(path);
-    if let Ok(file) = file {
-        file.set_modified(meta.modified().unwrap()).unwrap();
-    }
 }
 
 #[test]

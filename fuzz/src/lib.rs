@@ -8,23 +8,29 @@ pub mod elf;
 pub mod frame;
 pub mod json;
 pub mod manifest;
+pub mod oci;
 pub mod policy;
 pub mod proc;
 pub mod seccomp;
+pub mod spec;
+pub mod tar;
 pub mod terminal;
 
 /// Looks at the bytes of one input; panics when something is wrong.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its seeds' directory.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 12] = [
     ("calls", calls::check),
     ("elf", elf::check),
     ("frame", frame::check),
     ("json", json::check),
     ("manifest", manifest::check),
+    ("oci", oci::check),
     ("policy", policy::check),
     ("proc", proc::check),
     ("seccomp", seccomp::check),
+    ("spec", spec::check),
+    ("tar", tar::check),
     ("terminal", terminal::check),
 ];

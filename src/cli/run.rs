@@ -107,12 +107,7 @@ pub struct Run {
     verbose: bool,
 
     /// The program (a file of the host, copied into the box) and its arguments.
-    #[arg(
-        value_name = "PROGRAM",
-        required_unless_present = "image",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "PROGRAM", required_unless_present = "image", trailing_var_arg = true)]
     program: Vec<OsString>,
 
     // Last: what follows a heading stands under it.

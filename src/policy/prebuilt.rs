@@ -15,6 +15,9 @@ use super::Policy;
 const PREBUILT: &[(&str, &[u8])] = &[
     ("native", include_bytes!("../../policies/prebuilt/native.bin")),
     ("strict", include_bytes!("../../policies/prebuilt/strict.bin")),
+    ("python", include_bytes!("../../policies/prebuilt/python.bin")),
+    ("node", include_bytes!("../../policies/prebuilt/node.bin")),
+    ("java", include_bytes!("../../policies/prebuilt/java.bin")),
 ];
 
 /// A policy that ships.

@@ -83,7 +83,7 @@ pub struct Chosen {
     pub root: Root,
     /// `stamp`, `stat`, `full` or `copied`.
     pub verified: &'static str,
-    /// The store, where there is one.
+    /// Where it is kept, to be swept of what dead writers have left.
     pub store: Option<Store>,
 }
 
@@ -136,7 +136,8 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
         refuse_reachable_store(store.path(), wanted.binds)?;
     }
     if by_closure {
-        return closure(wanted, store, payload, notes);
+        let (root, verified) = closure(wanted, store.as_ref(), payload, notes)?;
+        return Ok(Chosen { root, verified, store });
     }
     let Some(store) = store else {
         return Err(Error::new(Kind::Usage, "an image needs a store").help("leave the store at its place"));
@@ -147,7 +148,8 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
     };
     let mounts = Mounts { dirs: wanted.dirs, files: wanted.files };
     if wanted.root == RootChoice::Private {
-        return copied(store, &image, mounts);
+        let root = copied(&store, &image, mounts)?;
+        return Ok(Chosen { root, verified: "copied", store: Some(store) });
     }
     let seen = store.view(&image, mounts)?;
     let verify = wanted.verify.unwrap_or_default().max(wanted.policy.verify);
@@ -186,10 +188,10 @@ fn refuse_reachable_store(store: &Path, binds: &[Bind]) -> Result<()> {
 /// The payload's own needs and nothing else.
 fn closure(
     wanted: &Wanted<'_>,
-    store: Option<Store>,
+    store: Option<&Store>,
     payload: Option<&File>,
     notes: &mut Vec<String>,
-) -> Result<Chosen> {
+) -> Result<(Root, &'static str)> {
     let Some(payload) = payload else {
         return Err(
             Error::new(Kind::Usage, "there is no program to run").help("name one, or an image that has one")
@@ -203,10 +205,10 @@ fn closure(
         gid: wanted.policy.user.gid,
         loopback: wanted.policy.network == policy::model::Network::Loopback,
     };
-    let root = image::closure(store.as_ref(), &request)?;
+    let root = image::closure(store, &request)?;
     notes.extend(root.notes.iter().cloned());
     let verify = wanted.verify.unwrap_or_default().max(wanted.policy.verify);
-    let verified = match (&root.source, &store) {
+    let verified = match (&root.source, store) {
         (RootSource::Tree { .. }, Some(store)) => {
             if let Some(digest) = Digest::from_id(&root.id) {
                 look_at(store, &digest, verify)?;
@@ -215,7 +217,7 @@ fn closure(
         }
         _ => "copied",
     };
-    Ok(Chosen { root, verified, store })
+    Ok((root, verified))
 }
 
 /// The image that a policy names.
@@ -280,7 +282,7 @@ fn look_at(store: &Store, laid_out: &Digest, verify: Verify) -> Result<()> {
 }
 
 /// The whole image, in the supervisor's own memory, compared while it is read.
-fn copied(store: Store, image: &Digest, mounts: Mounts<'_>) -> Result<Chosen> {
+fn copied(store: &Store, image: &Digest, mounts: Mounts<'_>) -> Result<Root> {
     let unusable = |problem: StoreProblem| Error::new(Kind::Host, problem.to_string()).help(problem.help());
     let Some(manifest) = store.manifest(image).map_err(unusable)? else {
         return Err(no_image(&RefProblem::Missing(image.id())));
@@ -303,7 +305,7 @@ fn copied(store: Store, image: &Digest, mounts: Mounts<'_>) -> Result<Chosen> {
         };
         entries.push(image::PrivateEntry { path: entry.path().into(), mode, mtime: entry.mtime, kind });
     }
-    let pack = pack(&store, &entries)?;
+    let pack = pack(store, &entries)?;
     let (files, bytes, programs) = match card {
         Some(card) => (card.census.files, card.census.bytes, card.census.programs.len() as u64),
         None => (summary.files, summary.bytes, summary.programs),
@@ -317,7 +319,7 @@ fn copied(store: Store, image: &Digest, mounts: Mounts<'_>) -> Result<Chosen> {
         top: summary.top,
         notes: Vec::new(),
     };
-    Ok(Chosen { root, verified: "copied", store: Some(store) })
+    Ok(root)
 }
 
 /// All contents one after the other in a nameless file: nobody else has it, so

@@ -13,9 +13,9 @@ use stockade::image::{Store, recipe};
 use stockade::policy;
 use stockade::sandbox::StoreChoice;
 
-use super::super::say;
 use super::text::{OnTerminal, print, print_json};
 use super::{Outcome, no_image, open};
+use crate::cli::say;
 
 /// Options of `stockade image build`.
 #[derive(Debug, Args)]

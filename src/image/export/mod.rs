@@ -343,3 +343,11 @@ fn whole_file(
         stopped.at(to)
     })
 }
+
+/// A small file as an entry of an archive, for tests of readers.
+pub(crate) fn plain_file(to: &mut Vec<u8>, name: &str, bytes: &[u8]) {
+    let put = tar::plain(to, name, 0, bytes.len() as u64)
+        .and_then(|()| to.write_all(bytes))
+        .and_then(|()| tar::pad(to, bytes.len() as u64));
+    no_matter(put, "a vector takes everything");
+}

@@ -67,6 +67,8 @@ pub(super) struct Tree<'a, 's> {
     pub(super) progress: &'a dyn Progress,
     /// Paths that the present layer has made.
     mine: HashSet<Vec<u8>>,
+    /// The directories above them.
+    above_mine: HashSet<Vec<u8>>,
     /// Paths that the present layer has, and that do not go in.
     omitted: HashSet<Vec<u8>>,
 }
@@ -81,6 +83,7 @@ impl<'a, 's> Tree<'a, 's> {
             meter: Rc::clone(meter),
             progress,
             mine: HashSet::new(),
+            above_mine: HashSet::new(),
             omitted: HashSet::new(),
         }
     }
@@ -88,6 +91,7 @@ impl<'a, 's> Tree<'a, 's> {
     /// Puts an archive on the tree: as a layer, with removals, or as the whole.
     pub(super) fn archive(&mut self, from: &mut dyn Read, layer: Option<u32>) -> Done<()> {
         self.mine.clear();
+        self.above_mine.clear();
         self.omitted.clear();
         let why = layer.map_or(Why::Imported, |layer| Why::Layer { layer });
         let mut reader = Reader::new(from);
@@ -244,6 +248,12 @@ impl<'a, 's> Tree<'a, 's> {
             }
         }
         self.draft.put(&place, node).map_err(|problem| Refused::Whole(problem.words()))?;
+        let slashes = place.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for at in slashes.skip(1) {
+            if !self.above_mine.contains(&place[..at]) {
+                self.above_mine.insert(place[..at].to_vec());
+            }
+        }
         self.mine.insert(place);
         Ok(())
     }
@@ -346,12 +356,12 @@ impl<'a, 's> Tree<'a, 's> {
     }
 
     fn has_own_below(&self, path: &[u8]) -> bool {
-        self.draft.below(path).any(|path| self.mine.contains(path))
+        self.above_mine.contains(path)
     }
 
     fn remove_lower(&mut self, path: &[u8]) {
-        let mine = &self.mine;
-        self.draft.retain_below(path, |path| mine.contains(path));
+        let (mine, above) = (&self.mine, &self.above_mine);
+        self.draft.retain_below(path, |path| mine.contains(path) || above.contains(path));
     }
 
     pub(super) fn omit(&mut self, place: Vec<u8>, why: &str) -> Done<()> {
