@@ -3,8 +3,6 @@
 //! machine has to do: every CPU is kept busy meanwhile.
 //!
 //! `STOCKADE_CORPUS_TIMES=20` runs each so often.
-//!
-//! Also runs on other kernels with --full.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod common;

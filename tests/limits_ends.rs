@@ -2,8 +2,6 @@
 //! outlives it, and what cannot vanish with it is swept at the next start.
 //!
 //! `STOCKADE_KILLS=500` is how many launches are killed at random moments.
-//!
-//! Also runs on other kernels with --full.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
