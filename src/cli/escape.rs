@@ -63,11 +63,8 @@ pub struct EscapeCheck {
 impl EscapeCheck {
     /// Runs the battery; answers the exit status.
     pub fn execute(self) -> ExitCode {
-        if self.list {
-            print!("{}", print::list());
-            return ExitCode::SUCCESS;
-        }
-        match self.check() {
+        let done = if self.list { result(&print::list()).map(|()| true) } else { self.check() };
+        match done {
             Ok(good) => ExitCode::from(u8::from(!good)),
             Err(error) => {
                 say::error(&error);
@@ -103,15 +100,28 @@ impl EscapeCheck {
         progress.clear();
         let summary = summary?;
         match self.format {
-            Format::Table => print!("{}", print::table(&summary)),
-            Format::Json => println!("{:#}", print::json(&summary)),
-            Format::Junit => print!("{}", print::junit(&summary)),
+            Format::Table => result(&print::table(&summary))?,
+            Format::Json => result(&format!("{:#}\n", print::json(&summary)))?,
+            Format::Junit => result(&print::junit(&summary))?,
         }
         if self.format != Format::Table {
-            eprintln!("stockade: {}", print::line(&summary));
+            told(&format!("stockade: {}\n", print::line(&summary)));
         }
         Ok(summary.is_good())
     }
+}
+
+/// The result, whole: one that nobody could read is none.
+fn result(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Error::new(Kind::Host, format!("cannot write the result: {}", io_text(&e))))
+}
+
+/// Words beside the result.
+fn told(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    no_matter(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()), "there is nobody to tell");
 }
 
 /// What is under way, on a terminal.
@@ -126,12 +136,11 @@ impl Progress {
         }
         match event {
             Event::Begins(id, n, of) => {
-                eprint!("\r\x1b[K[{n}/{of}] {id}");
-                no_matter(std::io::stderr().flush(), "it is only progress");
+                told(&format!("\r\x1b[K[{n}/{of}] {id}"));
                 self.shown = true;
             }
             Event::Judged(one) if one.outcome == Outcome::Leaked => {
-                eprintln!("\r\x1b[K{} leaked: {}", one.id, one.saw.escape_default());
+                told(&format!("\r\x1b[K{} leaked: {}\n", one.id, one.saw.escape_default()));
             }
             Event::Judged(_) => {}
         }
@@ -139,7 +148,7 @@ impl Progress {
 
     fn clear(&mut self) {
         if self.shown {
-            eprint!("\r\x1b[K");
+            told("\r\x1b[K");
         }
     }
 }
