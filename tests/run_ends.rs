@@ -164,9 +164,6 @@ fn cancelling_signals_end_the_run_with_a_report() {
             (nix::sys::signal::Signal::SIGHUP, 1),
             (nix::sys::signal::Signal::SIGQUIT, 3),
         ] {
-            // What a background job's shell has set to be ignored stays so, for the box's caller too.
-            // SAFETY: the default action is no handler.
-            unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }.unwrap();
             let (mut command, report) = run(caller, probe()).args(["sleep"]).command();
             let mut child = command.stdin(std::process::Stdio::null()).spawn().unwrap();
             wait_for_payload(child.id());

@@ -201,8 +201,21 @@ pub struct Run {
     through: Option<String>,
 }
 
+/// What a background job's shell has set to be ignored would stay so in what the tests start.
+fn hear_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+            // SAFETY: the default action is no handler.
+            unsafe { signal(ending, SigHandler::SigDfl) }.unwrap();
+        }
+    });
+}
+
 /// A run of `program` by `caller`.
 pub fn run(caller: Caller, program: impl Into<PathBuf>) -> Run {
+    hear_signals();
     Run {
         caller,
         options: Vec::new(),
