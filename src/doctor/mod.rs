@@ -3,7 +3,7 @@
 //! Guarantees: each feature is tried in a process that is thrown away, with the
 //! calls that a launch makes; the last word has a real run of a program under
 //! `native`. What stands in the way is told in the words with which `run`
-//! refuses ([`crate::sandbox::blockers`]).
+//! refuses (`sandbox::blockers`).
 
 mod checks;
 mod probes;

@@ -4,7 +4,7 @@
 //! text ─ json ─▶ values ─ read ─▶ Document ─ merge (extends) ─▶ check ─▶ Policy
 //! ```
 //!
-//! A policy that ships is read ahead of time, when it changes: [`prebuilt`].
+//! A policy that ships is read ahead of time, when it changes (`prebuilt`).
 //!
 //! Guarantees: a [`Policy`] exists only if nothing is wrong with its text and
 //! that of the policy it extends; everything that is wrong is found in one

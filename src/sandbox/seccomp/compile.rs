@@ -150,7 +150,7 @@ pub fn compile(rules: &Rules<'_>) -> Result<Compiled> {
 
 /// Compiles a policy for a run that is to be explained: the listener hears of every call that the
 /// policy refuses, and of the allowed ones that may fail for want of a path or of room. See
-/// [`super::explain`] for who answers, and how.
+/// `explain` for who answers, and how.
 ///
 /// # Errors
 ///
