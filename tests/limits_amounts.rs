@@ -58,9 +58,13 @@ fn watch_memory(child: &mut Child) -> u64 {
     let mut most = 0;
     while child.try_wait().unwrap().is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        if let Some(kib) = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse().ok()) {
-            most = most.max(kib);
+        let kib = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+        };
+        // Without the pages of the program file, of which a debug build has very many.
+        if let (Some(all), Some(file)) = (kib("VmRSS:"), kib("RssFile:")) {
+            most = most.max(all.saturating_sub(file));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

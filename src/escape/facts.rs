@@ -134,6 +134,7 @@ fn replays(policy: &Policy) -> Vec<Replay> {
             let nr =
                 names::number(name).filter(|nr| policy.syscalls.allow.iter().any(|r| r.calls.contains(nr)));
             let prot = nr.and_then(|nr| Some((nr, names::argument(nr, "prot")?)));
+            let prot = prot.filter(|(_, prot)| prot.kind == ArgKind::Int);
             for value in prot.iter().flat_map(|_| [6u64, 7, 5]) {
                 if let Some((nr, prot)) = prot {
                     // A length of 0 in any case: EINVAL where the filter lets it through.

@@ -40,7 +40,8 @@ pub fn find(own: &Own, mounts: &[Mount]) -> Result<Option<Hierarchies>, Unavaila
     let Some(memory) = find_one(CONTROLLERS[MEMORY]) else { return Ok(None) };
     let unavailable = |reason: String| Unavailable {
         reason,
-        help: "mount the memory, pids and cpuacct hierarchies, or boot with the unified hierarchy only"
+        help: "mount the memory, pids and cpuacct hierarchies, or boot with the unified hierarchy only; \
+               --degrade cgroup runs without limits on the whole box"
             .to_owned(),
     };
     let missing = |c: &str| unavailable(format!("memory is on cgroup v1 here, but {c} is not mounted"));
