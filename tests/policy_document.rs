@@ -59,7 +59,14 @@ fn table(root: &Value, title: &str, object: &Value, out: &mut String) {
     let required: Vec<&str> =
         object["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     writeln!(out, "\n### {title}\n\n| field | value | meaning |\n|---|---|---|").unwrap();
-    for (name, schema) in object["properties"].as_object().unwrap() {
+    // One of several shapes: the fields of all of them.
+    let shapes = match &object["properties"] {
+        Value::Null => object["oneOf"].as_array().unwrap().iter().collect(),
+        _ => vec![object],
+    };
+    let fields: std::collections::BTreeMap<&String, &Value> =
+        shapes.iter().flat_map(|shape| shape["properties"].as_object().unwrap()).collect();
+    for (name, schema) in fields {
         let needed = if required.contains(&name.as_str()) { "" } else { " (optional)" };
         let description = schema["description"].as_str().unwrap_or("");
         let values = values(root, schema).replace('|', "\\|");

@@ -91,16 +91,27 @@ fn choice(words: &[&str]) -> Value {
 
 /// One shape for each place that an image can come from.
 fn images() -> Value {
-    let id = json!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" });
-    let name = json!({
-        "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", "not": { "pattern": "^sha256:" }
-    });
-    let verify = choice(&["stamp", "stat", "full"]);
-    let program = json!({ "$ref": "#/$defs/path" });
-    let closure = json!({ "closure": choice(&["payload"]), "verify": verify });
+    let id = described(
+        json!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" }),
+        "The image, or what the name or recipe must come to.",
+    );
+    let name = described(
+        json!({
+            "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", "not": { "pattern": "^sha256:" }
+        }),
+        "An image of the store.",
+    );
+    let verify = described(
+        choice(&["stamp", "stat", "full"]),
+        "How closely it is looked at before each run: one stamp, every file's attributes, every byte.",
+    );
+    let program = reference("path", "The host program that the recipe is for.");
+    let payload = described(choice(&["payload"]), "What the payload is linked with, and nothing else.");
+    let closure = json!({ "closure": payload, "verify": verify });
     let named = json!({ "name": name, "id": id, "verify": verify });
     let by_id = json!({ "id": id, "verify": verify });
-    let recipe = json!({ "recipe": choice(recipe::NAMES), "program": program, "id": id, "verify": verify });
+    let maker = described(choice(recipe::NAMES), "What is known of the files that such a program needs.");
+    let recipe = json!({ "recipe": maker, "program": program, "id": id, "verify": verify });
     json!({ "type": "object", "oneOf": [
         object(closure, &["closure"]),
         object(named, &["name"]),

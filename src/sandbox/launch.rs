@@ -195,6 +195,8 @@ impl Underway<'_> {
         self.told = true;
         self.make_leaf()?;
         self.sweep();
+        // Read now, needed when the box waits for it.
+        no_matter(posture::Own::get(), "it is read again, and the failure told");
         let mut init_ready = false;
         while !init_ready || self.facts.ready.is_none() {
             let (frame, passed) = self.next_frame()?;
