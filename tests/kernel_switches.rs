@@ -73,7 +73,7 @@ fn user_namespaces_switched_off_for_users_refuse_users_and_leave_root_one() {
         let _off = Switch::set("kernel/unprivileged_userns_clone", "0");
         let user = ran(Caller::User, &["exit", "0"], None);
         let expected = "stockade: setup_failed: clone-middle: clone3(NEWUSER|NEWNS|NEWNET|NEWIPC|NEWUTS) (supervisor): \
-                        EPERM, operation not permitted\n  help: this host switches user namespaces off; as root: \
+                        EPERM, operation not permitted\n  help: this host switches user namespaces off for ordinary users; as root: \
                         sysctl -w kernel.unprivileged_userns_clone=1\n";
         assert_eq!(refused(&user), expected);
 
