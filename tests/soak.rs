@@ -161,6 +161,20 @@ fn size(store: &Path) -> Size {
     }
 }
 
+/// The size when it has stopped changing: a thread that was waited for shows for a moment longer.
+fn settled(store: &Path) -> Size {
+    let mut last = size(store);
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = size(store);
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    last
+}
+
 /// Resident kibibytes of this process.
 fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -205,12 +219,10 @@ fn soak_of_parallel_launches_grows_nothing() {
     };
     // What is made once is made now.
     round(times / 10);
-    let (before, memory) = (size(store.path()), resident());
+    let (before, memory) = (settled(store.path()), resident());
     let begin = Instant::now();
     round(times);
-    // A thread that was waited for shows for a moment longer.
-    within(Duration::from_secs(5), || size(store.path()) == before);
-    let after = size(store.path());
+    let after = settled(store.path());
     let grown = resident().saturating_sub(memory);
     eprintln!(
         "{times} launches in {:.1} s, {grown} KiB more resident, {after:?}",

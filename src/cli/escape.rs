@@ -78,11 +78,9 @@ impl EscapeCheck {
 
     fn check(self) -> Result<bool> {
         let policy = if policy::is_file_argument(&self.policy) {
-            let text = std::fs::read(&self.policy).map_err(|e| {
-                Error::new(Kind::Policy, format!("cannot read the policy {}: {}", self.policy, io_text(&e)))
-            })?;
-            policy::parse(&self.policy, &text)?;
-            (self.policy.clone(), Some(text))
+            let (name, text) = super::policy::read(&self.policy)?;
+            policy::parse(&name, &text)?;
+            (name, Some(text))
         } else {
             policy::load_builtin(&self.policy)?;
             (self.policy.clone(), None)

@@ -172,8 +172,12 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
 /// As an ordinary user, the box has the caller's id: what it may write must not
 /// hold the roots of later boxes.
 fn refuse_reachable_store(store: &Path, binds: &[Bind]) -> Result<()> {
+    let mut writable = binds.iter().filter(|b| b.write).peekable();
+    if writable.peek().is_none() {
+        return Ok(());
+    }
     let Ok(store) = store.canonicalize() else { return Ok(()) };
-    for bind in binds.iter().filter(|b| b.write) {
+    for bind in writable {
         let Ok(host) = bind.host.canonicalize() else { continue };
         if store.starts_with(&host) || host.starts_with(&store) {
             let message =

@@ -187,6 +187,18 @@ fn describe(step: Step, subject: &str, errno: i32) -> String {
     format!("{}: {call} ({}): {}", line.name, line.who, errno_text(errno))
 }
 
+/// Waits until one of these has something to say, but not for ever.
+fn wait_for(fds: &mut [PollFd<'_>], whom: &str) -> Result<(), Stopped> {
+    loop {
+        match nix::poll::poll(fds, PollTimeout::from(PATIENCE_MS)) {
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
+            Ok(0) => return Err(Stopped::Failed(format!("the {whom} did not end within {PATIENCE_MS} ms"))),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
 impl Underway<'_> {
     /// Maps, frames, looks, and the word to go.
     fn follow(&mut self) -> Result<(Counters, u64), Stopped> {
@@ -320,16 +332,7 @@ impl Underway<'_> {
         let read = PollFlags::POLLIN;
         let mut fds = vec![PollFd::new(control, read), PollFd::new(self.cancel, read)];
         fds.extend(watched.into_iter().flatten().map(|p| PollFd::new(p.pidfd.as_fd(), read)));
-        loop {
-            match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
-                Err(Errno::EINTR) => {}
-                Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
-                Ok(0) => {
-                    return Err(Stopped::Failed(format!("the set-up did not end within {PATIENCE_MS} ms")));
-                }
-                Ok(_) => break,
-            }
-        }
+        wait_for(&mut fds, "set-up")?;
         if fds[0].any() != Some(true) {
             if fds[1].any() == Some(true) {
                 return Err(Stopped::Cancelled);
@@ -352,18 +355,7 @@ impl Underway<'_> {
     /// the box then, and pid 1 takes away the memory that the two share.
     fn see_middle_off(&mut self) -> Result<(), Stopped> {
         let mut fds = [PollFd::new(self.middle.pidfd.as_fd(), PollFlags::POLLIN)];
-        loop {
-            match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
-                Err(Errno::EINTR) => {}
-                Err(e) => return Err(Stopped::Failed(format!("poll: {}", errno_text(e as i32)))),
-                Ok(0) => {
-                    return Err(Stopped::Failed(format!(
-                        "the middle process did not end within {PATIENCE_MS} ms"
-                    )));
-                }
-                Ok(_) => break,
-            }
-        }
+        wait_for(&mut fds, "middle process")?;
         self.middle_reaped = true;
         let Ok((end, _)) = process::wait(self.middle.pidfd.as_fd(), false) else {
             // Somebody has reaped it already.

@@ -1,6 +1,7 @@
 //! Where a policy goes beyond, or says again, what the one it extends says.
 
 use super::super::compare::{Difference, differences};
+use super::super::read::LIMIT_FIELDS;
 use super::super::{Located, Subject, builtin_text, shipped};
 use super::{Linted, comment_of, mentions, own};
 
@@ -67,16 +68,6 @@ fn single_values() -> Vec<Subject> {
         "argv0",
         "command",
     ];
-    let limits = [
-        "cpu_time",
-        "wall_time",
-        "memory",
-        "processes",
-        "open_files",
-        "file_size",
-        "output",
-        "on_output",
-        "stack",
-    ];
-    fields.into_iter().map(Subject::Field).chain(limits.into_iter().map(Subject::Limit)).collect()
+    let limits = LIMIT_FIELDS.iter().copied().filter(|name| *name != "comment");
+    fields.into_iter().map(Subject::Field).chain(limits.map(Subject::Limit)).collect()
 }

@@ -22,7 +22,7 @@ pub(in super::super) struct RawLimits {
 }
 
 /// The fields, in the order in which they are documented.
-pub(super) const KNOWN: &[&str] = &[
+pub(in super::super) const KNOWN: &[&str] = &[
     "cpu_time",
     "wall_time",
     "memory",

@@ -27,7 +27,7 @@ pub(super) use calls::{RawAllow, RawViolation};
 pub(super) use ceiling::{Free, RawCeiling};
 pub(super) use document::{ABI_MOST, VERSION};
 pub(super) use document::{Document, read};
-pub(super) use limits::RawLimits;
+pub(super) use limits::{KNOWN as LIMIT_FIELDS, RawLimits};
 pub(super) use paths::{DEVICES, RawPath, RawSource};
 pub(super) use words::{env_name_problem, env_value_problem, path_problem};
 

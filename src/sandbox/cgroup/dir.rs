@@ -200,14 +200,17 @@ impl Made {
     /// budget shared with somebody.
     pub fn new(place: &Path, name: &str, number: usize) -> Result<Self, LeafError> {
         let path = place.join(name);
+        let failed = |error| {
+            Err(LeafError {
+                step: Step::MakeLeaf,
+                what: path.display().to_string(),
+                path: path.clone(),
+                error,
+            })
+        };
         for _ in 0..MAKINGS {
             if let Err(error) = own_step(Step::MakeLeaf, number, || fs::create_dir(&path)) {
-                return Err(LeafError {
-                    step: Step::MakeLeaf,
-                    what: path.display().to_string(),
-                    path,
-                    error,
-                });
+                return failed(error);
             }
             // A sweeper that is faster has the lock for as long as it takes to remove the leaf.
             let held = File::open(&path).ok().filter(|dir| dir.lock().is_ok() && is_still(dir, &path));
@@ -215,8 +218,7 @@ impl Made {
                 return Ok(Self { path, removed: false, limits: Cell::new(0), _lock: lock });
             }
         }
-        let error = io::Error::from_raw_os_error(libc::EAGAIN);
-        Err(LeafError { step: Step::MakeLeaf, what: path.display().to_string(), path, error })
+        failed(io::Error::from_raw_os_error(libc::EAGAIN))
     }
 
     /// Where it is.
