@@ -48,6 +48,12 @@ pub(super) fn locales(builder: &mut Builder<'_, '_>, names: &[String]) -> Result
     Ok(())
 }
 
+/// The locale that the policies that ship set. A runtime that asks the C library
+/// for its character set answers in question marks where there is none.
+pub(super) fn plain_locale(builder: &mut Builder<'_, '_>, recipe: &'static str) -> Result<()> {
+    builder.part_if_there(recipe, &format!("{LOCALES}/C.utf8"), "locale C.UTF-8", &|_, _| true)
+}
+
 fn make_locale(
     builder: &mut Builder<'_, '_>,
     name: &str,

@@ -55,6 +55,7 @@ const WITHOUT_MODULES: &[&str] = &[
 ];
 
 pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
+    super::data::plain_locale(builder, RECIPE)?;
     let version = version(&program.real)?;
     let library = format!("/usr/lib/python{version}");
     if !builder.exists(Path::new(&format!("{library}/encodings/__init__.py"))) {
