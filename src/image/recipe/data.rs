@@ -10,6 +10,11 @@ use crate::image::store::Why;
 
 const LOCALES: &str = "/usr/lib/locale";
 const ZONES: &str = "/usr/share/zoneinfo";
+/// Other counts of seconds, the host's own zone, and what programs that make
+/// zones read, like every file with a dot in its name.
+const SAME_ZONES: &[&str] =
+    &["posix", "right", "localtime", "posixrules", "leapseconds", "leap-seconds.list"];
+
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Where OpenSSL looks by itself on Debian.
@@ -118,7 +123,7 @@ pub(super) fn all_time_zones(builder: &mut Builder<'_, '_>, recipe: &'static str
         return Ok(());
     }
     let wants =
-        |names: &[&str], _: bool| !matches!(names, ["posix" | "right" | "localtime" | "posixrules", ..]);
+        |names: &[&str], dir: bool| !SAME_ZONES.contains(&names[0]) && (dir || !names[0].contains('.'));
     builder.part(recipe, ZONES, "time zones", &wants)
 }
 
