@@ -166,7 +166,7 @@ fn rust_is_compiled_in_a_box() {
     let stockade = Stockade::new();
     build(&stockade, "/usr/bin/rustc", "rustc");
     let command = ["/usr/bin/rustc", "-O", "--edition=2021", "-o", "/out/main", "{payload}"];
-    let out = compiled(&stockade, "rustc", &command, &plain_env(), "main.rs");
+    let out = compiled(&stockade, "rustc", &command, &plain_env(), "counts.rs");
     assert_eq!(says(&out.join("main")), "{\"a\": 1}\nb a true\n");
 }
 

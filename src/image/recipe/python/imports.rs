@@ -128,8 +128,8 @@ fn after_string(text: &str) -> &str {
     let (mark, long) = if text.starts_with(&triple) { (triple.as_str(), true) } else { (quote, false) };
     let mut rest = &text[mark.len()..];
     while let Some(c) = rest.chars().next() {
-        if rest.starts_with(mark) {
-            return &rest[mark.len()..];
+        if let Some(after) = rest.strip_prefix(mark) {
+            return after;
         }
         rest = &rest[c.len_utf8()..];
         match c {
