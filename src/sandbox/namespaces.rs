@@ -30,8 +30,13 @@ pub const AT_BIRTH: i32 =
 
 /// Those of them that a launch makes: all, but in a test build.
 #[cfg(not(feature = "ablation"))]
-pub const fn at_birth(_: &Plan) -> i32 {
-    AT_BIRTH
+pub const fn at_birth(plan: &Plan) -> i32 {
+    made_for(plan)
+}
+
+/// All, but for the network where it is the empty one of the maker.
+const fn made_for(plan: &Plan) -> i32 {
+    if plan.own_network { AT_BIRTH } else { AT_BIRTH & !libc::CLONE_NEWNET }
 }
 
 /// Those of them that a launch makes.
@@ -43,7 +48,7 @@ pub fn at_birth(plan: &Plan) -> i32 {
         Some(Layer::UtsNs) => libc::CLONE_NEWUTS,
         _ => 0,
     };
-    AT_BIRTH & !left_out
+    made_for(plan) & !left_out
 }
 
 /// Child only: children of M are in a pid namespace of their own from now on.
