@@ -51,6 +51,7 @@ static void look(void) {
     say("socket", abstract(connect));
     int lib = open("/box", O_RDONLY | O_DIRECTORY);
     say("lock", flock(lib, LOCK_EX | LOCK_NB));
+    close(lib);
     char name[65] = "";
     gethostname(name, sizeof name);
     printf("host: %s\n", name);
@@ -61,6 +62,7 @@ static void look(void) {
         seen += pid > 0;
         others += pid > 0 && pid != getpid();
     }
+    closedir(proc);
     printf("processes: %d, others: %d, own: %d\n", seen, others, getpid());
     say("kill", kill(-1, 0));
     char path[32], target[64];
