@@ -189,11 +189,11 @@ fn path_direction(a: &PathEntry, b: &PathEntry) -> Option<Direction> {
             more |= y.iter().any(|d| !x.contains(d));
             less |= x.iter().any(|d| !y.contains(d));
         }
-        (PathSource::Tmpfs { size: s, inodes: i }, PathSource::Tmpfs { size: t, inodes: j }) => {
-            more |= t > s || j > i;
-            less |= t < s || j < i;
-        }
         _ => {}
+    }
+    if let (Some((s, i)), Some((t, j))) = (a.from.memory(), b.from.memory()) {
+        more |= t > s || j > i;
+        less |= t < s || j < i;
     }
     let same = !more && !less && a.optional == b.optional;
     (!same).then(|| Direction::of(more, less))

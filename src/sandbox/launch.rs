@@ -104,6 +104,8 @@ pub struct Launched {
     pub tmpfs: Vec<fs::File>,
     /// The private copy of the payload, for its digest.
     pub payload_copy: Option<fs::File>,
+    /// What is collected in the end: the places of [`Compiled::outs`], in their order.
+    pub outs: Vec<fs::File>,
 }
 
 /// Everything that exists while a launch is under way, and that must go when it fails.
@@ -125,6 +127,7 @@ struct Underway<'a> {
     differences: Vec<Difference>,
     tmpfs: Vec<fs::File>,
     payload_copy: Option<fs::File>,
+    outs: Vec<fs::File>,
 }
 
 /// Launches a compiled box. `cancel` is readable when the caller wants an end.
@@ -151,6 +154,7 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
         differences: Vec::new(),
         tmpfs: Vec::new(),
         payload_copy: None,
+        outs: Vec::new(),
     };
     match underway.follow() {
         Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
@@ -461,6 +465,8 @@ impl Underway<'_> {
         let open = || compile::tmpfs_paths(&compiled.policy).into_iter().map(inside).collect();
         self.tmpfs = own_step(Step::Attest, 3, open)
             .map_err(|e| unreadable("the box's file systems in memory", &e))?;
+        let open = || compiled.outs.iter().map(|out| inside(&out.at)).collect();
+        self.outs = own_step(Step::Attest, 5, open).map_err(|e| unreadable("what is to be collected", &e))?;
         if compiled.want_digest {
             let copy = own_step(Step::Attest, 4, || inside(&compiled.policy.payload.path));
             self.payload_copy = Some(copy.map_err(|e| unreadable("the payload's copy", &e))?);
@@ -532,6 +538,7 @@ impl Underway<'_> {
             control,
             tmpfs: self.tmpfs,
             payload_copy: self.payload_copy,
+            outs: self.outs,
         })
     }
 

@@ -26,6 +26,7 @@ mod launch;
 mod meter;
 pub(crate) mod namespaces;
 pub mod order;
+mod out;
 mod plan;
 pub(crate) mod posture;
 pub(crate) mod procfs;
@@ -42,6 +43,7 @@ mod verify;
 mod watch;
 
 pub use images::{RootChoice, StoreChoice};
+pub use out::{Collected, Out, Skipped};
 pub use root::Bind;
 pub use run::{Builder, Canceller, Outcome, Running, Sandbox, refusal_report};
 pub use streams::{Input, Output};

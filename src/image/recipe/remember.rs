@@ -18,7 +18,7 @@ use crate::image::digest::{Digest, Hasher};
 use crate::image::store::{Made, Store};
 
 /// Changes whenever the same host must give another image.
-const RULES: &[u8] = b"stockade-recipe/1";
+const RULES: &[u8] = b"stockade-recipe/2";
 
 /// As in `closure::record`: what changed so shortly ago may change again unseen.
 const RACY_NS: i128 = 100_000_000;
