@@ -209,7 +209,8 @@ fn out_that_cannot_be_is_refused_before_anything_runs() {
     symlink(&dir, &link).unwrap();
     let program = maker();
     let own = dir.join("own.json");
-    fs::write(&own, "{}").unwrap();
+    let text = r#"{"version": 1, "name": "own", "comment": "c", "extends": "native"}"#;
+    fs::write(&own, text).unwrap();
     let cases: [(&[&str], &str); 6] = [
         (&["--out", link.to_str().unwrap()], "symbolic link"),
         (&["--out", "no/such/dir"], "those above it are not"),
