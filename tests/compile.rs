@@ -89,7 +89,7 @@ fn compiler_that_finds_an_error_says_so_and_leaves_nothing() {
 /// What the host has, and no box may show.
 fn secret(caller: Caller) -> (PathBuf, &'static str) {
     let path = caller.home().join("secret.h");
-    fs::write(&path, "TheSecretOfTheHost\n").unwrap();
+    fs::write(&path, "TheSecretOfTheHost x;\n").unwrap();
     (path, "TheSecretOfTheHost")
 }
 
@@ -132,7 +132,7 @@ fn compile_bombs_end_at_a_limit() {
         long v = F<28, 1>::v; int main() {}\n";
     let constant = "constexpr long f(long n) { long s = 0; for (long i = 0; i < n; i++) s += i % 7; return s; }\n\
         constexpr long a = f(2000000000); int main() {}\n";
-    let big = "int main() {}\nstatic int a[1L << 40] = {1};\n";
+    let big = "int a[1L << 34] = {1};\nint main() { return a[5]; }\n";
     let cases: [(&str, &str, &[&str], &[&str]); 4] = [
         (
             "zero",
