@@ -109,8 +109,11 @@ fn make(
     wanted: &Wanted<'_>,
     progress: &dyn Progress,
 ) -> Result<Digest> {
-    let program =
-        Program { path: PathBuf::from(wanted.program), at: None, recipe: Some(wanted.recipe.to_owned()) };
+    let program = Program {
+        path: PathBuf::from(wanted.program),
+        recipe: Some(wanted.recipe.to_owned()),
+        ..Program::default()
+    };
     // No entry point: the policy's own command is what runs in it.
     let request = Request { programs: vec![program], without_entry: true, ..Request::default() };
     let source = format!("recipe {} for {}", wanted.recipe, wanted.program);
