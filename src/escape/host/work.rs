@@ -18,7 +18,7 @@ use super::boxes::Setup;
 use super::canary::{Den, Forgotten, Terminal, keep_key};
 use crate::Layer;
 use crate::error::{io_text, no_matter};
-use crate::policy::model::{PathSource, Policy};
+use crate::policy::model::Policy;
 use crate::sys::process::die_with_parent;
 
 /// What the caller is told.
@@ -171,8 +171,8 @@ fn load_policy((name, text): &(String, Option<Vec<u8>>)) -> std::result::Result<
 }
 
 fn writable_of(policy: &Policy) -> Vec<String> {
-    let tmpfs = |from: &PathSource| matches!(from, PathSource::Tmpfs { .. });
-    policy.paths.iter().filter(|p| p.access.create && tmpfs(&p.from)).map(|p| p.at.clone()).collect()
+    let scratch = policy.paths.iter().filter(|p| p.access.create && p.from.memory().is_some());
+    scratch.map(|p| p.at.clone()).collect()
 }
 
 fn scratch_of(policy: &Policy) -> Option<String> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{NamedPath, Note, Trouble, parent, places};
 use crate::error::Error;
 use crate::policy::amend::{self, Amendment};
-use crate::policy::model::{PathSource, Policy};
+use crate::policy::model::Policy;
 use crate::policy::{builtin_names, load_builtin};
 use crate::report::explanation::Allow;
 use crate::sandbox::host::Host;
@@ -125,7 +125,7 @@ impl Request<'_> {
             .policy
             .paths
             .iter()
-            .filter(|p| matches!(p.from, PathSource::Tmpfs { .. }) && p.access.create)
+            .filter(|p| p.from.memory().is_some() && p.access.create)
             .map(|p| p.at.as_str())
             .collect();
         let instead = if scratch.is_empty() {
