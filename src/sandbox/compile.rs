@@ -374,6 +374,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         payload_stack: sys::clone::Stack::default(),
         built: AtomicU32::new(0),
         init_fd: AtomicI32::new(-1),
+        has_fs_ids: AtomicU32::new(0),
         init_has_namespaces: AtomicU32::new(0),
         payload_has_joined: AtomicU32::new(0),
         init_has_ids: AtomicU32::new(0),
