@@ -129,6 +129,7 @@ fn build(steps: Steps) -> Result<(), Failed> {
     // wait below would be for ever.
     let same = || if process::parent() == plan.supervisor { Ok(()) } else { Err(Errno::ESRCH) };
     steps.call(Step::MiddleDeathsig, same)?;
+    descriptors::close_at_exec(steps)?;
     steps.wait_byte(Step::MiddleWait, plan.control)?;
     if !steps.without(Layer::PidNs) {
         namespaces::new_pid_namespace(steps)?;
