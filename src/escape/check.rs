@@ -70,6 +70,8 @@ pub struct Counts {
 pub struct Summary {
     /// Every attack that was tried, in the table's order.
     pub attacks: Vec<Judged>,
+    /// Ids of those that were not, and why.
+    pub not_applicable: Vec<(&'static str, &'static str)>,
     /// Name of the policy.
     pub policy: String,
     /// Counts.
@@ -180,7 +182,16 @@ fn start(options: &Options, token: &str, dir: &Path, ids: &[&str]) -> std::io::R
 /// It could not be run at all, or was stopped.
 pub fn check(options: &Options, stop: BorrowedFd<'_>, tell: &mut dyn FnMut(Event<'_>)) -> Result<Summary> {
     let begin = Instant::now();
-    let attacks = chosen(&options.only)?;
+    let policy = super::facts::load(&options.policy)?;
+    let (given, attacks): (Vec<&Attack>, Vec<&Attack>) =
+        chosen(&options.only)?.into_iter().partition(|a| a.given_by(&policy).is_some());
+    let given: Vec<(&str, &str)> = given.iter().filter_map(|a| Some((a.id, a.given_by(&policy)?))).collect();
+    if let ([], [(id, why), ..]) = (attacks.as_slice(), given.as_slice()) {
+        return Err(Error::new(Kind::Usage, format!("{id} is not tried: {why}")));
+    }
+    let never = all().into_iter().filter_map(|a| Some((a.id, a.not_applicable()?)));
+    let never = never.filter(|_| options.only.is_empty());
+    let not_applicable: Vec<(&str, &str)> = never.chain(given).collect();
     let ids: Vec<&str> = attacks.iter().map(|a| a.id).collect();
     let mut judged = Vec::new();
     let mut hanging = 0;
@@ -201,9 +212,10 @@ pub fn check(options: &Options, stop: BorrowedFd<'_>, tell: &mut dyn FnMut(Event
         held: count(Outcome::Held),
         leaked: count(Outcome::Leaked),
         inconclusive: count(Outcome::Inconclusive),
-        not_applicable: if options.only.is_empty() { all().len() - ids.len() } else { 0 },
+        not_applicable: not_applicable.len(),
     };
-    Ok(Summary { attacks: judged, policy: options.policy.0.clone(), counts, elapsed: begin.elapsed() })
+    let policy = options.policy.0.clone();
+    Ok(Summary { attacks: judged, not_applicable, policy, counts, elapsed: begin.elapsed() })
 }
 
 /// How a caller's work came to an end.

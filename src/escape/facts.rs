@@ -1,9 +1,22 @@
 //! What a policy says, as far as the battery needs it.
 
 use super::probe::{Facts, Replay};
+use crate::error::Result;
 use crate::policy::model::{AllowRule, Condition, ImageSource, PathSource, Policy, Test, When, Word, Wx};
 use crate::policy::names::{self, ArgKind};
 use crate::sandbox::seccomp::{self, ARCH_X86_64, Answer, Call, Rules};
+
+/// The policy of this name, or of this text.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn load((name, text): &(String, Option<Vec<u8>>)) -> Result<Policy> {
+    let loaded = match text {
+        Some(text) => crate::policy::parse(name, text),
+        None => crate::policy::load_builtin(name),
+    };
+    loaded.map_err(crate::Error::from)
+}
 
 /// The same policy, whose program is the payload: what an interpreter would be
 /// given is started itself, and what it may then do is the same.
@@ -17,6 +30,9 @@ pub fn with_the_probe(mut policy: Policy) -> Policy {
     }
     policy
 }
+
+/// `socketpair`.
+const SOCKETPAIR: u32 = 53;
 
 /// Facts for probes; those that depend on overrides are filled in for each box.
 #[must_use]
@@ -34,6 +50,7 @@ pub fn of(policy: &Policy) -> Facts {
         mounts,
         refused: refused(policy),
         replays: replays(policy),
+        socket_pairs: policy.syscalls.allow.iter().any(|r| r.calls.contains(&SOCKETPAIR)),
         ..Facts::default()
     }
 }

@@ -102,7 +102,7 @@ type Key = std::result::Result<(), String>;
 
 fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
     let io = |e: std::io::Error| io_text(&e);
-    let policy = load_policy(&brief.policy)?;
+    let policy = facts::load(&brief.policy).map_err(|e| e.to_string())?;
     let policy = facts::with_the_probe(policy);
     let exe = copy_of_program(&brief.dir).map_err(io)?;
     let dir = brief.dir.join("open");
@@ -160,14 +160,6 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         outside,
     };
     Ok((caller, key))
-}
-
-fn load_policy((name, text): &(String, Option<Vec<u8>>)) -> std::result::Result<Policy, String> {
-    let loaded = match text {
-        Some(text) => crate::policy::parse(name, text),
-        None => crate::policy::load_builtin(name),
-    };
-    loaded.map_err(|findings| crate::Error::from(findings).to_string())
 }
 
 fn writable_of(policy: &Policy) -> Vec<String> {

@@ -1,10 +1,8 @@
 //! What of the host can be read, measured or heard.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Steps, Target, c, read_some, refuse, say, step};
 use crate::error::no_matter;
@@ -210,15 +208,24 @@ fn hears(watch: i32) -> bool {
     false
 }
 
-/// Opens a file again and again, until there is something on standard input.
+/// Opens a file again and again, until there is something on standard input. In another process:
+/// whoever closes a file gives up its locks.
 fn open_until_told(path: &CStr) {
-    let stdin = std::io::stdin();
-    let quiet = PollTimeout::try_from(BETWEEN).unwrap_or(PollTimeout::ZERO);
-    while matches!(poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], quiet), Ok(0)) {
-        no_matter(fd::openat(libc::AT_FDCWD, path, libc::O_RDONLY, 0), "the other side says what it sees");
+    let child = probe::fork();
+    if child == Ok(0) {
+        loop {
+            no_matter(
+                fd::openat(libc::AT_FDCWD, path, libc::O_RDONLY, 0),
+                "the other side says what it sees",
+            );
+            std::thread::sleep(BETWEEN);
+        }
     }
     let mut byte = [0u8];
     no_matter(fd::read(0, &mut byte), "the end");
+    if let Ok(child) = child {
+        super::kill(child);
+    }
 }
 
 /// IL-08: counters of a file system that others use as well. The order says

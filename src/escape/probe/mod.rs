@@ -84,6 +84,8 @@ pub struct Facts {
     pub refused: Vec<(u32, String)>,
     /// Argument rules to replay with bits that the kernel ignores.
     pub replays: Vec<Replay>,
+    /// Whether the policy gives pairs of sockets.
+    pub socket_pairs: bool,
 }
 
 /// What a probe attacks.

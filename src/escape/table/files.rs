@@ -4,6 +4,7 @@ use super::{Attack, Control, FILTERED, REFUSED};
 use crate::Layer::{Capabilities, Landlock, MountNs, NoNewPrivs, Proc, Root, Seccomp, UserNs};
 use crate::escape::host::{binds, runs, store};
 use crate::escape::probe::{files, kernel, mounts};
+use crate::policy::model::Wx;
 
 const NO_OUT: &str = "this version has no --out: the payload's files are gone with the box";
 
@@ -229,6 +230,7 @@ pub const ATTACKS: &[Attack] = &[
         kernel::execute_written_memory,
     )
     .held_by(&[Seccomp])
+    .given(|policy| policy.wx == Wx::Allow, "the policy has `\"wx\": \"allow\"`")
     .expect(TRIED),
     Attack::host(
         "FS-31",
