@@ -121,8 +121,17 @@ fn random(state: &mut u64) -> u64 {
     *state >> 33
 }
 
+/// How a launcher that was interrupted ended.
+struct Ended {
+    pid: u32,
+    /// Its cgroups that were left just then.
+    leaves: usize,
+    code: Option<i32>,
+    report: Value,
+}
+
 /// Launches that are sent a signal after any time of a launch; answers how each ended.
-fn interrupted(caller: Caller, signal: Signal, times: u64, seed: u64) -> Vec<(u32, Option<i32>, Value)> {
+fn interrupted(caller: Caller, signal: Signal, times: u64, seed: u64) -> Vec<Ended> {
     let (program, _) = marked();
     let one = |_| {
         let begin = Instant::now();
@@ -145,7 +154,9 @@ fn interrupted(caller: Caller, signal: Signal, times: u64, seed: u64) -> Vec<(u3
             send(&child, signal);
             let status = child.wait().unwrap();
             let report = fs::read(&report).map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap());
-            (child.id(), status.code(), report)
+            // Before the next one sweeps them.
+            let leaves = leaves_of(child.id()).len();
+            Ended { pid: child.id(), leaves, code: status.code(), report }
         })
         .collect()
 }
@@ -161,9 +172,9 @@ fn launches_killed_at_random_moments_leave_nothing_after_the_next_start() {
     for caller in Caller::all() {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let ended = interrupted(caller, Signal::SIGKILL, times() / Caller::all().len() as u64, 42);
-        assert!(ended.iter().all(|(_, code, report)| code.is_none() && report.is_null()));
+        assert!(ended.iter().all(|e| e.code.is_none() && e.report.is_null()));
         gone_within(Duration::from_secs(2), &program).unwrap_or_else(|left| panic!("{caller:?}: {left:?}"));
-        let left = ended.iter().filter(|(pid, ..)| !leaves_of(*pid).is_empty()).count();
+        let left = ended.iter().filter(|e| e.leaves > 0).count();
         // Else the moments were not those that matter.
         assert!(left > 0 || !caller.has_cgroup(), "no launch was killed while it had a cgroup");
         for number in 0..20 {
@@ -175,7 +186,7 @@ fn launches_killed_at_random_moments_leave_nothing_after_the_next_start() {
             let tmp: Vec<_> = fs::read_dir(store.join("tmp")).into_iter().flatten().flatten().collect();
             assert!(tmp.is_empty(), "{tmp:?}");
         }
-        let leaves: Vec<String> = ended.iter().flat_map(|(pid, ..)| leaves_of(*pid)).collect();
+        let leaves: Vec<String> = ended.iter().flat_map(|e| leaves_of(e.pid)).collect();
         assert_eq!(leaves, Vec::<String>::new(), "{caller:?}");
         assert_eq!(temporaries(caller), Vec::<String>::new(), "{caller:?}");
         assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), mounts);
@@ -189,7 +200,7 @@ fn launches_told_to_end_at_random_moments_say_so_and_leave_nothing() {
     for caller in Caller::all() {
         let ended = interrupted(caller, Signal::SIGTERM, times() / Caller::all().len() as u64, 7);
         let mut cancelled = 0;
-        for (pid, code, report) in &ended {
+        for Ended { pid, code, report, .. } in &ended {
             match code {
                 // Before it could take care of signals.
                 None => assert!(report.is_null(), "{report:#}"),

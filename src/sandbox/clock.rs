@@ -57,14 +57,15 @@ impl CpuClock {
         let Some(left) = self.limit_ns.checked_sub(used_ns).filter(|left| *left > 0) else {
             return Look::Over;
         };
-        // A lagging reading far from the limit is good enough to wait until one that might be close.
+        // More than a lagging reading can be behind. Far from the limit such a one is good enough
+        // to wait until shortly before it; what is waited for up to the limit itself must be exact.
         let near = 2 * TICK_NS * self.cpus;
-        if !exact && left <= near {
+        let close = left <= 2 * near;
+        if close && !exact {
             return Look::Again { after: Duration::ZERO, exact: true };
         }
-        let next_exact = left <= 2 * near;
-        let wait = if next_exact { left / self.cpus } else { (left - near) / self.cpus };
-        Look::Again { after: Duration::from_nanos(wait.max(SHORTEST_NS)), exact: next_exact }
+        let wait = if close { left / self.cpus } else { (left - near) / self.cpus };
+        Look::Again { after: Duration::from_nanos(wait.max(SHORTEST_NS)), exact: close }
     }
 }
 
@@ -138,6 +139,17 @@ mod tests {
         assert_eq!(
             clock.after(985 * MS, true),
             Look::Again { after: Duration::from_millis(15), exact: true }
+        );
+    }
+
+    #[test]
+    fn clock_waits_for_the_limit_only_by_an_exact_reading() {
+        let clock = CpuClock::new(1_000 * MS, 2);
+        // By now it may be 20 ms more, and the limit 10 ms sooner.
+        assert_eq!(clock.after(940 * MS, false), Look::Again { after: Duration::ZERO, exact: true });
+        assert_eq!(
+            clock.after(940 * MS, true),
+            Look::Again { after: Duration::from_millis(30), exact: true }
         );
     }
 
