@@ -31,6 +31,16 @@ pub fn with_the_probe(mut policy: Policy) -> Policy {
     policy
 }
 
+/// Where a payload may write, and how that is said where it may not.
+pub const NO_SCRATCH: super::table::Given =
+    (|policy| scratch(policy).next().is_none(), "the policy gives no place to write");
+
+/// Places in memory where a payload may write.
+pub fn scratch(policy: &Policy) -> impl Iterator<Item = &str> {
+    let tmpfs = |from: &PathSource| matches!(from, PathSource::Tmpfs { .. });
+    policy.paths.iter().filter(move |p| p.access.create && tmpfs(&p.from)).map(|p| p.at.as_str())
+}
+
 /// `socketpair`.
 const SOCKETPAIR: u32 = 53;
 

@@ -1,5 +1,7 @@
 //! The result for people, for programs and for CI.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::check::Summary;
@@ -63,9 +65,10 @@ pub fn junit(summary: &Summary) -> String {
         let vector = all().iter().find(|a| a.id == one.id).map_or("", |a| a.vector);
         let section = one.id.split('-').next().unwrap_or_default();
         out.push_str(&format!(
-            "  <testcase classname=\"escape.{section}\" name=\"{}: {}\"",
+            "  <testcase classname=\"escape.{section}\" name=\"{}: {}\" time=\"{:.3}\"",
             one.id,
-            escaped(vector)
+            escaped(vector),
+            Duration::from_millis(one.elapsed_ms).as_secs_f64()
         ));
         let saw = escaped(&one.saw);
         match one.outcome {

@@ -18,7 +18,6 @@ use super::boxes::Setup;
 use super::canary::{Den, Forgotten, Terminal, keep_key};
 use crate::Layer;
 use crate::error::{io_text, no_matter};
-use crate::policy::model::{PathSource, Policy};
 use crate::sys::process::die_with_parent;
 
 /// What the caller is told.
@@ -144,7 +143,11 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         ..target.clone()
     };
     let outside = Target { facts: facts::beside(target.facts.clone()), ..outside };
-    let inside = Target { scratch: scratch_of(&policy), writable: writable_of(&policy), ..target };
+    let inside = Target {
+        scratch: facts::scratch(&policy).next().map(str::to_owned),
+        writable: facts::scratch(&policy).map(str::to_owned).collect(),
+        ..target
+    };
     let caller = Caller {
         policy,
         exe,
@@ -160,15 +163,6 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         outside,
     };
     Ok((caller, key))
-}
-
-fn writable_of(policy: &Policy) -> Vec<String> {
-    let tmpfs = |from: &PathSource| matches!(from, PathSource::Tmpfs { .. });
-    policy.paths.iter().filter(|p| p.access.create && tmpfs(&p.from)).map(|p| p.at.clone()).collect()
-}
-
-fn scratch_of(policy: &Policy) -> Option<String> {
-    writable_of(policy).into_iter().next()
 }
 
 /// This program, where everybody can execute it. What follows its last segment

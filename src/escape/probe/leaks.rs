@@ -203,7 +203,7 @@ fn hears(watch: i32) -> bool {
         if fd::read(watch, &mut event).is_ok_and(|n| n > 0) {
             return true;
         }
-        std::thread::sleep(BETWEEN);
+        super::rest(BETWEEN);
     }
     false
 }
@@ -218,7 +218,7 @@ fn open_until_told(path: &CStr) {
                 fd::openat(libc::AT_FDCWD, path, libc::O_RDONLY, 0),
                 "the other side says what it sees",
             );
-            std::thread::sleep(BETWEEN);
+            super::rest(BETWEEN);
         }
     }
     let mut byte = [0u8];
@@ -268,7 +268,7 @@ pub fn use_up_user(target: &Target, steps: &mut Steps<'_>) -> Saw {
     while (made.len() as u64) < wanted && end.is_none() {
         match probe::fork() {
             Ok(0) => {
-                std::thread::sleep(std::time::Duration::from_secs(60));
+                super::rest(std::time::Duration::from_secs(60));
                 crate::sys::process::exit_now(0)
             }
             Ok(pid) => made.push(pid),

@@ -37,7 +37,7 @@ pub fn multiply(target: &Target, steps: &mut Steps<'_>) -> Saw {
         count(&mut saw, "thread", most.saturating_sub(1), || {
             let made = std::thread::Builder::new()
                 .stack_size(16 * 1024)
-                .spawn(|| std::thread::sleep(Duration::from_secs(60)));
+                .spawn(|| super::rest(Duration::from_secs(60)));
             made.map(|t| threads.push(t)).map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
         });
         say(&format!("R {} {}", "DS-01=threads", serde_json::to_string(&saw).unwrap_or_default()));
@@ -46,7 +46,7 @@ pub fn multiply(target: &Target, steps: &mut Steps<'_>) -> Saw {
     let mut made = Vec::new();
     count(&mut saw, "process", most.saturating_sub(1), || match probe::fork() {
         Ok(0) => {
-            std::thread::sleep(Duration::from_secs(60));
+            super::rest(Duration::from_secs(60));
             exit_now(0)
         }
         Ok(pid) => {
@@ -133,11 +133,11 @@ fn eat_in_children(bytes: u64) -> crate::sys::Result<u64> {
     for _ in 0..CHILDREN {
         if probe::fork()? == 0 {
             no_matter(probe::touch(bytes / CHILDREN, false), "the limit has come");
-            std::thread::sleep(Duration::from_secs(5));
+            super::rest(Duration::from_secs(5));
             exit_now(0);
         }
     }
-    std::thread::sleep(Duration::from_secs(2));
+    super::rest(Duration::from_secs(2));
     Ok(bytes)
 }
 
@@ -165,7 +165,7 @@ pub fn burn_in_grandchild(_: &Target, _: &mut Steps<'_>) -> Saw {
         }
         exit_now(0);
     }
-    std::thread::sleep(Duration::from_secs(20));
+    super::rest(Duration::from_secs(20));
     let mut saw = Saw::new();
     saw.leak("nobody ended it");
     saw
@@ -228,7 +228,7 @@ pub fn keep_stream_open(_: &Target, _: &mut Steps<'_>) -> Saw {
     let mut saw = Saw::new();
     match probe::fork() {
         Ok(0) => {
-            std::thread::sleep(Duration::from_secs(60));
+            super::rest(Duration::from_secs(60));
             exit_now(0)
         }
         Ok(_) => saw.note("fork", "ok"),

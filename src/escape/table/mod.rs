@@ -160,8 +160,8 @@ impl Attack {
         self
     }
 
-    const fn given(mut self, by: fn(&Policy) -> bool, why: &'static str) -> Self {
-        self.given = Some((by, why));
+    const fn given(mut self, given: Given) -> Self {
+        self.given = Some(given);
         self
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Attack, Control};
 use crate::Layer::{Cgroup, IpcNs, MountNs, Rlimits, Root, Seccomp};
+use crate::escape::facts::NO_SCRATCH;
 use crate::escape::host::{binds, limits};
 use crate::escape::probe::{files, resources};
 
@@ -36,6 +37,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("DS-03", "the scratch space, filled", "tmpfs without a size", files::exhaust_bytes)
         .star()
         .held_by(&[Root])
+        .given(NO_SCRATCH)
         .control(Control::Outside)
         .expect(&["ENOSPC", "ok", "ENOENT", "ENOMEM"]),
     Attack::shared("DS-04", "descriptors without end", "EMFILE", resources::exhaust_descriptors)

@@ -5,6 +5,7 @@ use crate::Layer::{
     Capabilities, CgroupNs, Descriptors, Keyring, Landlock, MountNs, NetNs, PidNs, Proc, Root, Seccomp,
     UserNs, UtsNs,
 };
+use crate::escape::facts::NO_SCRATCH;
 use crate::escape::host::{groups, launcher, pairs, runs};
 use crate::escape::probe::{descriptors, keys, leaks, namespaces, pidone, proc, processes, terminal};
 
@@ -452,6 +453,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     Attack::host("IL-08", "free space and inodes as a channel between boxes", "statfs(2)", pairs::counters)
         .with(leaks::talk_by_counters)
+        .given(NO_SCRATCH)
         .held_by(&[MountNs])
         .control(Control::Own("the first box is seen to have filled its own"))
         .expect(&["ok", "0", "1", "2", "3", "4"]),
