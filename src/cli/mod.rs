@@ -1,5 +1,6 @@
 //! One file a subcommand: only wiring and printing.
 
+mod batch;
 mod doctor;
 mod escape;
 mod image;
@@ -32,6 +33,9 @@ struct Arguments {
 enum Command {
     /// Run one program under every layer, and report what the kernel showed.
     Run(Box<run::Run>),
+
+    /// Runs many programs: jobs as JSON lines on standard input, reports on standard output.
+    Batch(batch::Batch),
 
     /// Makes, moves, shows and keeps images.
     Image(Box<image::Image>),
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
     };
     let status = match command {
         Command::Run(run) => run.execute(),
+        Command::Batch(batch) => batch.execute(),
         Command::Image(image) => image.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Policy(policy) => policy.execute(),

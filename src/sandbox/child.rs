@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use super::frame::{Built, Frame, Ready, Stripped};
 use super::order::Step;
 use super::plan::{Plan, RootPlan};
-use super::{capabilities, cgroup, descriptors, inherited, landlock, namespaces, rlimits, root};
+use super::{capabilities, cgroup, descriptors, inherited, landlock, late, namespaces, rlimits, root};
 use crate::sys::clone::{self, Cgroup};
 use crate::sys::signal::{self, Disposition};
 use crate::sys::{self, Errno, fd, process};
@@ -171,7 +171,8 @@ fn build(steps: Steps) -> Result<(), Failed> {
         keyring,
     };
     steps.send(Step::WaitBuilt, Frame::Built(built))?;
-    steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))
+    steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))?;
+    late::receive(steps)
 }
 
 /// Child only: pid 1 of the box.
@@ -282,5 +283,10 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     }
     steps.send(Step::FrameA, Frame::Ready(Ready { landlock_errno, usage }))?;
     steps.wait_byte(Step::WaitGate, plan.gate_read)?;
-    steps.call(Step::Exec, || Err(process::execve(&plan.program, &plan.argv, &plan.envp, plan.nonce)))
+    steps.call(Step::Exec, || {
+        Err(match &plan.late {
+            Some(late) => late.words.execve(&plan.program, plan.nonce),
+            None => process::execve(&plan.program, &plan.argv, &plan.envp, plan.nonce),
+        })
+    })
 }

@@ -108,9 +108,11 @@ steps! {
     DeviceOpen Middle "device" "open_tree({}, CLONE)" "device nodes cannot be made in a user namespace",
     DeviceCheck Middle "device-check" "fstat {}" "the host's node must be the device it is named for",
     DeviceFlags Middle "device-flags" "mount_setattr({}, NOSUID|NOEXEC)" "without nodev, which would make it useless",
+    PayloadLater Middle "payload-later" "open_tree(payload's directory, CLONE)" "only a box made ahead: a second mount, attached nowhere, to write through when the first is sealed",
     SealMount Middle "seal" "mount_setattr({}, RDONLY)" "once its last writer is closed",
     BindOpen Middle "bind" "open_tree({}, CLONE)" "asked for by the caller",
     BindFlags Middle "bind-flags" "mount_setattr({}, MS_PRIVATE, recursive)" "submounts too: a read-only bind is otherwise writable below them; and what the host mounts later stays outside",
+    ReceiveJob Middle "receive-job" "recvmsg(SCM_RIGHTS)" "only a box made ahead: it waits here, and P before its exec, both with everything in force",
 
     // Pid 1 of the box.
     InitDeathsig Init "init-deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
@@ -182,6 +184,8 @@ steps! {
 
     // The supervisor again.
     Attest Supervisor "attest" "read {}" "a report claims only what was read from the kernel",
+    HandJob Supervisor "hand-job" "sendmsg(SCM_RIGHTS)" "only a box made ahead: the payload's file and its words, to M, which holds nothing of the box that P could change",
+    PinCpu Supervisor "pin-cpu" "sched_setaffinity(payload, {})" "only where it is asked for, before the payload's first instruction",
     Acknowledge Supervisor "acknowledge" "write(control)" "the clock starts",
 }
 

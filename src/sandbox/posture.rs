@@ -39,6 +39,9 @@ const NAMESPACES: [(&str, Layer); 7] = [
     ("cgroup", Layer::CgroupNs),
 ];
 
+/// Where the network's is among them.
+const NETWORK: usize = 3;
+
 /// Namespace inodes of a process, in the order of [`NAMESPACES`].
 pub type NsInodes = [u64; 7];
 
@@ -170,6 +173,8 @@ pub struct ExpectedPlace<'a> {
     pub cgroup: &'a [String],
     /// Whether the payload is in a user namespace below that of pid 1.
     pub inner: bool,
+    /// The network namespace that the box is to share, where it is to have none of its own.
+    pub network: Option<u64>,
 }
 
 /// What the first look found.
@@ -193,6 +198,12 @@ pub fn look_at_place(
 ) -> io::Result<SeenPlace> {
     let namespaces = ns_inodes(&payload.to_string())?;
     compare_namespaces(&namespaces, &ns_inodes(&init.to_string())?, Own::get()?, expected.inner, differences);
+    if let Some(shared) = expected.network
+        && namespaces[NETWORK] != shared
+    {
+        let what = "the network namespace is not the empty one that the box was to be in".to_owned();
+        differences.push(Difference { layer: Layer::NetNs, what });
+    }
     let mounts = parse_mountinfo(&proc_file(payload, "mountinfo")?);
     compare_mounts(&mounts, expected.mounts, differences);
     if !expected.cgroup.is_empty() {

@@ -68,7 +68,7 @@ impl Build {
         let mut request = Request::default();
         for spec in &self.program {
             let (path, at) = split(spec)?;
-            request.programs.push(Program { path: PathBuf::from(path), at, recipe: None });
+            request.programs.push(Program { path: PathBuf::from(path), at, ..Program::default() });
         }
         for spec in &self.include {
             let (host, at) = split(spec)?;
