@@ -1,5 +1,7 @@
 //! Hosts that lack something: doctor names what and the fix, and `run` refuses with
 //! the same words.
+//!
+//! Also runs on other kernels (.ci/kernels).
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

@@ -1,4 +1,6 @@
 //! `run --explain`: what it says is followed to the letter, and the program runs; and it changes nothing.
+//!
+//! Also runs on other kernels with --full: each explanation is followed by several runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop anywhere")]
 
 mod common;

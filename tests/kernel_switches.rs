@@ -6,11 +6,15 @@ mod common;
 mod kernel_support;
 
 use std::fs;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{Caller, Ran, payload, run};
-use kernel_support::{BOTH, Cgroup, all_enforced, in_cgroup, throw_away_guest};
-use serde_json::json;
+use kernel_support::{
+    BOTH, Cgroup, Switch, all_enforced, assert_told_alike, doctor, in_cgroup, own_cgroup, throw_away_guest,
+    told,
+};
+use serde_json::{Value, json};
 
 fn probe() -> std::path::PathBuf {
     payload("probe.c", &["-static", "-pthread"])
@@ -23,39 +27,21 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A switch of the kernel, set for the life of this.
-struct Switch {
-    file: String,
-    before: String,
-}
-
-impl Switch {
-    fn set(name: &str, value: &str) -> Self {
-        let file = format!("/proc/sys/{name}");
-        let before = fs::read_to_string(&file).unwrap();
-        fs::write(&file, value).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap().trim(), value);
-        Self { file, before }
-    }
-}
-
-impl Drop for Switch {
-    fn drop(&mut self) {
-        fs::write(&self.file, &self.before).unwrap();
-    }
-}
-
-/// A cgroup that a caller can be alone in.
-fn home_of(caller: Caller) -> Cgroup {
-    if caller == Caller::User { Cgroup::delegated("home") } else { Cgroup::new("home") }
+/// A script that starts a command in a cgroup, by another script if there is one.
+fn entering(cgroup: &Cgroup, script: Option<&str>) -> String {
+    let enter = in_cgroup(cgroup.path());
+    script.map_or(enter.clone(), |s| enter.replace("exec \"$@\"", s))
 }
 
 /// A run of a caller who has a cgroup, whoever it is.
 fn ran(caller: Caller, args: &[&str], script: Option<&str>) -> Ran {
-    let home = home_of(caller);
-    let enter = in_cgroup(home.path());
-    let script = script.map_or(enter.clone(), |s| enter.replace("exec \"$@\"", s));
-    run(caller, probe()).whole().args(args.iter().copied()).through(&script).go()
+    let home = own_cgroup(caller);
+    run(caller, probe()).whole().args(args.iter().copied()).through(&entering(&home, script)).go()
+}
+
+/// What doctor says to them there.
+fn examined(caller: Caller, script: Option<&str>) -> Value {
+    doctor(caller, &entering(&own_cgroup(caller), script))
 }
 
 fn refused(ran: &Ran) -> &str {
@@ -76,6 +62,7 @@ fn user_namespaces_switched_off_for_users_refuse_users_and_leave_root_one() {
                         EPERM, operation not permitted\n  help: this host switches user namespaces off for ordinary users; as root: \
                         sysctl -w kernel.unprivileged_userns_clone=1\n";
         assert_eq!(refused(&user), expected);
+        assert_told_alike(&user, &examined(Caller::User, None), "user_namespaces");
 
         let root = ran(Caller::Root, &["userns"], None);
         assert_eq!((root.status, root.verdict()), (0, "ok"), "{}", root.all());
@@ -84,6 +71,10 @@ fn user_namespaces_switched_off_for_users_refuse_users_and_leave_root_one() {
         assert_eq!((&kernel["nested"], &kernel["further"]), (&json!(false), &json!("EPERM")));
         let note = "the payload shares the user namespace of pid 1: a second one was refused (EPERM, operation not permitted)";
         assert_eq!(root.report["notes"], json!([note]));
+        let examined = examined(Caller::Root, None);
+        let (status, found, _) = told(&examined, "inner_user_namespace");
+        assert_eq!((status, &examined["native"]), ("note", &json!("full")), "{examined:#}");
+        assert!(found.ends_with("the payload shares the user namespace of pid 1"), "{found}");
         // Processes are counted as ever, although pid 1 is now among those of the payload's user.
         let home = Cgroup::new("home");
         let forks = run(Caller::Root, probe()).options(["--processes", "4"]).args(["forks", "9"]);
@@ -93,6 +84,8 @@ fn user_namespaces_switched_off_for_users_refuse_users_and_leave_root_one() {
         let ran = ran(caller, &["exit", "0"], None);
         assert!(all_enforced(&ran), "{}", ran.all());
         assert_eq!(ran.report["layers"]["user_ns"]["kernel"]["nested"], true);
+        let examined = examined(caller, None);
+        assert_eq!((told(&examined, "user_namespaces").0, &examined["native"]), ("pass", &json!("full")));
     }
 }
 
@@ -107,6 +100,55 @@ fn no_user_namespace_at_all_refuses_everybody_by_the_switchs_name() {
                         ENOSPC, no space left on device\n  help: this host allows no user namespace; as root: \
                         sysctl -w user.max_user_namespaces=10000\n";
         assert_eq!(refused(&ran), expected, "{caller:?}");
+        assert_told_alike(&ran, &examined(caller, None), "user_namespaces");
+    }
+}
+
+/// A module of the kernel that is not loaded for the life of this.
+struct Unloaded(&'static str);
+
+impl Unloaded {
+    fn new(name: &'static str) -> Self {
+        let out = Command::new("/bin/busybox").args(["rmmod", name]).output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        Self(name)
+    }
+}
+
+impl Drop for Unloaded {
+    fn drop(&mut self) {
+        let file = format!("/modules/{}.ko", self.0);
+        let out = Command::new("/bin/busybox").args(["insmod", &file]).output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+    }
+}
+
+#[test]
+#[ignore = "changes the machine: only in a guest of .ci/kernels/run"]
+fn kernel_without_overlay_gives_a_bind_and_both_say_so() {
+    let _alone = alone();
+    for caller in BOTH {
+        assert_eq!(
+            ran(caller, &["exit", "0"], None).report["layers"]["root"]["kernel"]["backend"],
+            "overlay"
+        );
+        let examined = examined(caller, None);
+        assert_eq!((told(&examined, "overlay").0, &examined["root"]["what"]), ("pass", &json!("overlay")));
+    }
+    let _none = Unloaded::new("overlay");
+    for caller in BOTH {
+        let ran = ran(caller, &["exit", "0"], None);
+        assert_eq!((ran.status, ran.verdict()), (0, "ok"), "{}", ran.all());
+        assert!(all_enforced(&ran), "{}", ran.all());
+        assert_eq!(ran.report["layers"]["root"]["kernel"]["backend"], "bind", "{}", ran.all());
+        let notes = ran.report["notes"].as_array().unwrap();
+        let why = "ENODEV, no such device";
+        assert!(notes.iter().any(|n| n.as_str().unwrap().contains(why)), "{}", ran.all());
+        let examined = examined(caller, None);
+        let found = format!("this kernel has none loaded ({why})");
+        assert_eq!(told(&examined, "overlay"), ("note", found.as_str(), "as root: modprobe overlay"));
+        assert_eq!((&examined["native"], &examined["root"]["what"]), (&json!("full"), &json!("bind")));
+        assert!(examined["root"]["why"].as_str().unwrap().contains(why), "{examined:#}");
     }
 }
 
@@ -149,6 +191,11 @@ fn masked_proc_means_no_proc_inside_and_a_note() {
         assert_eq!(ran.report["layers"]["proc"]["kernel"]["proc"], "absent");
         let note = "no /proc in the box: this host masks parts of /proc (EPERM, operation not permitted)";
         assert_eq!(ran.report["notes"], json!([note]));
+        let examined = examined(caller, Some(&script));
+        let (status, found, fix) = told(&examined, "proc");
+        assert_eq!((status, &examined["native"]), ("note", &json!("full")), "{examined:#}");
+        assert_eq!(found, "this host masks parts of /proc: boxes have none, and see less");
+        assert!(fix.contains("systempaths=unconfined"), "{fix}");
     }
 }
 
@@ -165,9 +212,10 @@ fn read_only_sysctls_as_in_a_container_are_refused_with_the_way_out() {
                         cannot be written (EROFS, read-only file system)\n  help: have /proc/sys mounted writable in \
                         this container (docker, podman: --security-opt systempaths=unconfined); --degrade user_ns leaves it to the filter to refuse user namespaces\n";
         assert_eq!(refused(&refusal), expected, "{caller:?}");
+        assert_told_alike(&refusal, &examined(caller, Some(&script)), "namespace_limit");
 
-        let cgroup = home_of(caller);
-        let enter = in_cgroup(cgroup.path()).replace("exec \"$@\"", &script);
+        let cgroup = own_cgroup(caller);
+        let enter = entering(&cgroup, Some(&script));
         let run = run(caller, probe()).whole().options(["--degrade", "user_ns"]).args(["userns"]);
         let ran = run.through(&enter).go();
         assert_eq!((ran.status, ran.verdict()), (0, "ok"), "{}", ran.all());

@@ -5,7 +5,7 @@ mod common;
 mod kernel_support;
 
 use common::{payload, run};
-use kernel_support::{BOTH, throw_away_guest};
+use kernel_support::{BOTH, assert_told_alike, doctor, in_cgroup, own_cgroup, throw_away_guest};
 use serde_json::json;
 
 fn probe() -> std::path::PathBuf {
@@ -24,6 +24,7 @@ fn run_without_landlock_is_refused_with_the_way_out() {
         assert_eq!(ran.stderr, expected);
         assert!(ran.stdout.is_empty());
         assert_eq!(ran.report["host"]["landlock_abi"], 0);
+        assert_told_alike(&ran, &doctor(caller, &in_cgroup(own_cgroup(caller).path())), "landlock");
     }
 }
 

@@ -10,7 +10,9 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::common::{self, Caller, Ran, SOMEBODY, patience};
+use serde_json::Value;
+
+use super::common::{self, Caller, Ran, SOMEBODY, by_shell, patience, stockade};
 
 /// Every test that changes the machine begins with this: it must be one that nobody else uses.
 pub fn throw_away_guest() {
@@ -156,6 +158,67 @@ pub fn reported_cgroup(ran: &Ran) -> String {
 pub fn all_enforced(ran: &Ran) -> bool {
     let layers = ran.report["layers"].as_object().unwrap();
     layers.len() == 17 && layers.values().all(|l| l["status"] == "enforced")
+}
+
+/// A cgroup that a caller can be alone in.
+pub fn own_cgroup(caller: Caller) -> Cgroup {
+    if caller == Caller::User { Cgroup::delegated("home") } else { Cgroup::new("home") }
+}
+
+/// What doctor says to a caller, started through a shell script as a run may be.
+pub fn doctor(caller: Caller, script: &str) -> Value {
+    let mut command = caller.command(stockade());
+    command.args(["doctor", "--json"]);
+    let out = by_shell(script, &command).output().unwrap();
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"))
+}
+
+/// What doctor says of one feature: status, what was found, the fix.
+pub fn told<'a>(doctor: &'a Value, id: &str) -> (&'a str, &'a str, &'a str) {
+    let checks = doctor["checks"].as_array().unwrap();
+    let check = checks.iter().find(|c| c["id"] == id).unwrap_or_else(|| panic!("no {id}: {doctor:#}"));
+    let text = |field: &str| check[field].as_str().unwrap_or("");
+    (text("status"), text("found"), text("fix"))
+}
+
+/// Doctor blames what the run blames, in its words, with the same fix, and nothing else that would be the end.
+pub fn assert_told_alike(ran: &Ran, doctor: &Value, id: &str) {
+    let (status, found, fix) = told(doctor, id);
+    assert!(["fail", "degraded"].contains(&status), "{doctor:#}");
+    assert!(
+        !fix.is_empty() && ran.stderr.contains(found) && ran.stderr.contains(fix),
+        "{found}; {fix}\n{}",
+        ran.stderr
+    );
+    let bad = |c: &&Value| c["status"] == "fail" || c["status"] == "degraded";
+    let blamed: Vec<&str> =
+        doctor["checks"].as_array().unwrap().iter().filter(bad).map(|c| c["id"].as_str().unwrap()).collect();
+    assert_eq!(blamed, [id, "native"], "{doctor:#}");
+    assert_eq!(doctor["native"], if status == "fail" { "refused" } else { "degraded" });
+}
+
+/// A switch of the kernel, set for the life of this.
+#[derive(Debug)]
+pub struct Switch {
+    file: String,
+    before: String,
+}
+
+impl Switch {
+    /// Sets it.
+    pub fn set(name: &str, value: &str) -> Self {
+        let file = format!("/proc/sys/{name}");
+        let before = fs::read_to_string(&file).unwrap();
+        fs::write(&file, value).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap().trim(), value);
+        Self { file, before }
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        fs::write(&self.file, &self.before).unwrap();
+    }
 }
 
 /// Both callers, whoever this test program is told to play.
