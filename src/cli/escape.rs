@@ -55,6 +55,10 @@ pub struct EscapeCheck {
     #[arg(long, value_name = "COMMAND", hide = true, value_delimiter = ' ', allow_hyphen_values = true)]
     through: Vec<String>,
 
+    /// Attacks from boxes that were made ahead and wait beside others, as in stockade batch.
+    #[arg(long)]
+    warm: bool,
+
     /// A delegated cgroup (v2) that contains the one stockade runs in.
     #[arg(long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
@@ -93,6 +97,7 @@ impl EscapeCheck {
             degrade: self.degrade.into_iter().collect::<BTreeSet<_>>(),
             cgroup: self.cgroup,
             through: self.through,
+            warm: self.warm,
             program,
         };
         let signals = Signals::take()?;

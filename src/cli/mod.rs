@@ -50,6 +50,31 @@ enum Command {
     EscapeCheck(escape::EscapeCheck),
 }
 
+/// What a launch needs of the command line: describing the other subcommands takes longer than
+/// describing and reading this one.
+#[derive(Debug, Parser)]
+#[command(name = "stockade")]
+struct JustRun {
+    #[command(subcommand)]
+    command: RunCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunCommand {
+    /// As in [`Command`].
+    Run(Box<run::Run>),
+}
+
+/// Parses. Whatever is not a run that is right is for the whole description to answer.
+fn parse() -> Result<Command, clap::Error> {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "run")
+        && let Ok(JustRun { command: RunCommand::Run(run) }) = JustRun::try_parse()
+    {
+        return Ok(Command::Run(run));
+    }
+    Arguments::try_parse().map(|arguments| arguments.command)
+}
+
 /// The command line, for the manual pages and the completions of shells, which the tests make.
 #[allow(dead_code, reason = "only a test asks for it")]
 pub fn command() -> clap::Command {
@@ -63,8 +88,8 @@ pub fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == stockade::escape::ARGUMENT) {
         return ExitCode::from(stockade::escape::start(&words.collect::<Vec<_>>()));
     }
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let command = match parse() {
+        Ok(command) => command,
         Err(e) => {
             let status = if e.use_stderr() { COULD_NOT } else { 0 };
             // Printing fails only when nobody reads it.
@@ -72,7 +97,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    let status = match arguments.command {
+    let status = match command {
         Command::Run(run) => run.execute(),
         Command::Batch(batch) => batch.execute(),
         Command::Image(image) => image.execute(),

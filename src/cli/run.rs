@@ -21,7 +21,7 @@ use stockade::report::write::Sink;
 use stockade::sandbox::{
     Bind, Input, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report,
 };
-use stockade::{Layer, sandbox};
+use stockade::{Layer, policy, sandbox};
 
 use super::say;
 use super::signals::Signals;
@@ -312,7 +312,7 @@ impl Run {
     /// made of the paths that were judged, so that no link leads elsewhere later.
     fn below(&self, path: &Path, job: &Located, binds: &mut [Bind]) -> Result<String> {
         let name = path.display().to_string();
-        let text = std::fs::read(path).map_err(|e| {
+        let text = policy::read_file(path).map_err(|e| {
             Error::new(Kind::Policy, format!("cannot read the ceiling {name}: {}", io_text(&e)))
         })?;
         let ceiling = Ceiling::parse(&name, &text)?;

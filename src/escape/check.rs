@@ -33,6 +33,8 @@ pub struct Options {
     pub cgroup: Option<PathBuf>,
     /// What runs the payload instead of a box: a command, to which the payload's own is added.
     pub through: Vec<String>,
+    /// Whether boxes are those of a pool, made ahead, beside others that wait.
+    pub warm: bool,
     /// The stockade program, which is also the payload.
     pub program: PathBuf,
 }
@@ -155,6 +157,7 @@ fn start(options: &Options, token: &str, dir: &Path, ids: &[&str]) -> std::io::R
         degrade: options.degrade.iter().map(|l| l.name().to_owned()).collect(),
         cgroup: options.cgroup.clone(),
         through: options.through.clone(),
+        warm: options.warm,
     };
     let mut command = Command::new(&options.program);
     // A secret among its words, and one among its variables.

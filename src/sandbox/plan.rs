@@ -321,6 +321,12 @@ pub struct Plan {
     pub payload_stack: Stack,
     /// 1 once M has built the mounts. Shared by M and P, which share memory.
     pub built: AtomicU32,
+    /// I, as M has opened it. Shared by M and P.
+    pub init_fd: AtomicI32,
+    /// 1 once I has made its namespaces. Shared by I and P.
+    pub init_has_namespaces: AtomicU32,
+    /// 1 once P has joined them. Likewise shared.
+    pub payload_has_joined: AtomicU32,
     /// 1 once I has taken its ids. Taking them makes the memory that I and P share
     /// non-dumpable, which P must undo, and must not have undone before. Likewise shared.
     pub init_has_ids: AtomicU32,

@@ -8,9 +8,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
+
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
 
 use super::procfs;
 use super::root::ExpectedMount;
@@ -75,11 +77,21 @@ fn proc_file(pid: i32, name: &str) -> io::Result<String> {
 }
 
 fn ns_inodes(pid: &str) -> io::Result<NsInodes> {
+    // Following the links would make an inode for each of them.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let dir = fcntl::open(Path::new(&format!("/proc/{pid}/ns")), flags, Mode::empty())?;
     let mut inodes = [0; 7];
     for (inode, (name, _)) in inodes.iter_mut().zip(NAMESPACES) {
-        *inode = fs::metadata(format!("/proc/{pid}/ns/{name}"))?.ino();
+        let link = fcntl::readlinkat(&dir, name)?;
+        *inode = ns_inode(&link.to_string_lossy(), name)
+            .ok_or_else(|| io::Error::other(format!("{name} of {pid} is {}", link.display())))?;
     }
     Ok(inodes)
+}
+
+/// The number in `net:[4026531840]`.
+fn ns_inode(link: &str, name: &str) -> Option<u64> {
+    link.strip_prefix(name)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// This process's own namespaces and filters, which no launch changes.
@@ -455,6 +467,19 @@ mod tests {
         let mut differences = Vec::new();
         compare_mounts(seen, expected, &mut differences);
         differences.into_iter().map(|d| format!("{}: {}", d.layer, d.what)).collect()
+    }
+
+    #[test]
+    fn namespaces_are_read_as_stat_shows_them() {
+        use std::os::unix::fs::MetadataExt as _;
+        for (inode, (name, _)) in ns_inodes("self").unwrap().iter().zip(NAMESPACES) {
+            assert_eq!(*inode, fs::metadata(format!("/proc/self/ns/{name}")).unwrap().ino());
+        }
+        assert_eq!(ns_inode("net:[7]", "net"), Some(7));
+        for wrong in ["mnt:[7]", "net:[]", "net:[7", "net", ""] {
+            assert_eq!(ns_inode(wrong, "net"), None, "{wrong}");
+        }
+        assert!(ns_inodes("0").is_err());
     }
 
     #[test]

@@ -222,6 +222,12 @@ pub fn unshare(flags: i32) -> Result<()> {
     unsafe { raw!(unshare, flags) }.map(drop)
 }
 
+/// `setns(2)` into these namespaces of the process behind a pidfd.
+pub fn join_namespaces(pidfd: RawFd, flags: i32) -> Result<()> {
+    // SAFETY: takes two numbers; no memory or descriptor is unshared.
+    unsafe { raw!(setns, pidfd, flags) }.map(drop)
+}
+
 /// Child only: sleeps until killed.
 pub fn sleep_until_killed() -> ! {
     loop {

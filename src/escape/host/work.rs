@@ -19,6 +19,7 @@ use super::canary::{Den, Forgotten, Terminal, keep_key};
 use crate::Layer;
 use crate::error::{io_text, no_matter};
 use crate::policy::model::{PathSource, Policy};
+use crate::sandbox::Pool;
 use crate::sys::process::die_with_parent;
 
 /// What the caller is told.
@@ -38,6 +39,8 @@ pub struct Brief {
     pub cgroup: Option<PathBuf>,
     /// What runs the payload instead of a box.
     pub through: Vec<String>,
+    /// Whether boxes are those of a pool.
+    pub warm: bool,
 }
 
 /// One line of the caller's answer.
@@ -50,6 +53,9 @@ pub enum Result {
     /// Nothing can be tried, and why.
     Failed(String),
 }
+
+/// Boxes that wait beside those that are attacked from.
+const WAITING: usize = 2;
 
 /// The most bytes of a brief.
 const MAX_BRIEF: u64 = 16 << 20;
@@ -156,6 +162,12 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         degrade,
         cgroup: brief.cgroup.clone(),
         through: brief.through.clone(),
+        pool: brief
+            .warm
+            .then(|| Pool::new(WAITING))
+            .transpose()
+            .map_err(|e| e.to_string())?
+            .map(std::sync::Arc::new),
         inside,
         outside,
     };

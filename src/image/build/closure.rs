@@ -16,6 +16,10 @@ use crate::image::store::Why;
 /// How often the kernel goes from a script to its interpreter.
 const DEEPEST: usize = 5;
 
+/// Where every loader looks by itself.
+const SYSTEM: [&str; 6] =
+    ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"];
+
 /// musl's library by the name that Alpine's programs need it under.
 const MUSL_LIBC: &str = "libc.musl-x86_64.so.1";
 
@@ -159,9 +163,7 @@ impl Builder<'_, '_> {
 
     /// Whether a library of this name is in the image, where no loader looks by itself.
     fn has_beside_the_system(&self, name: &std::ffi::OsStr) -> bool {
-        let elsewhere = |dir: &[u8]| {
-            !dir.ends_with(b"-linux-gnu") && !dir.ends_with(b"/lib") && !dir.ends_with(b"/lib64")
-        };
+        let elsewhere = |dir: &[u8]| !SYSTEM.iter().any(|system| system.as_bytes() == dir);
         let end = [b"/", name.as_bytes()].concat();
         self.draft.iter().any(|(path, _)| path.strip_suffix(end.as_slice()).is_some_and(elsewhere))
     }

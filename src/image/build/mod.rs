@@ -68,6 +68,9 @@ pub(crate) struct Builder<'a, 's> {
     closed: BTreeSet<PathBuf>,
     /// Recipes that have been followed, with the program they were for.
     pub(crate) followed: BTreeSet<(&'static str, PathBuf)>,
+    /// The modules that are wanted of the next runtime that a recipe knows; the
+    /// recipe takes them.
+    pub(crate) modules: Option<Vec<String>>,
 }
 
 impl<'a, 's> Builder<'a, 's> {
@@ -86,6 +89,7 @@ impl<'a, 's> Builder<'a, 's> {
             seen: BTreeMap::new(),
             closed: BTreeSet::new(),
             followed: BTreeSet::new(),
+            modules: None,
         }
     }
 

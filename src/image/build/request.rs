@@ -25,6 +25,8 @@ pub struct Program {
     pub at: Option<PathBuf>,
     /// The recipe to follow: `None` for the one that knows it, an empty one for none.
     pub recipe: Option<String>,
+    /// The modules of its library that are wanted; `None`: all of them.
+    pub modules: Option<Vec<String>>,
 }
 
 /// Files or directories as they are.
@@ -129,7 +131,11 @@ impl Request {
                 Some(name) => Follow::This(name),
             };
             let path = absolute(&program.path)?;
+            builder.modules.clone_from(&program.modules);
             let taken = builder.program(&path, program.at.as_deref(), Why::Program, follow)?;
+            if builder.modules.take().is_some() {
+                return Err(without_modules(&path));
+            }
             let named = program.at.clone().unwrap_or(path);
             first.get_or_insert((named, taken));
         }
@@ -196,6 +202,13 @@ fn args_of(policy: &str, program: &Path) -> Option<Vec<String>> {
     };
     let same = matches!(first, Word::Literal(path) if Path::new(path) == program);
     same.then(|| rest.iter().map(word).collect())
+}
+
+/// Nothing of a program that was taken comes in modules.
+fn without_modules(path: &Path) -> Error {
+    let message = format!("`modules` of {} fit nothing", path.display());
+    Error::new(Kind::Usage, message)
+        .help("they are for programs that the recipe python3 knows, once for each interpreter of an image")
 }
 
 /// A path of the host, absolute, `.` and `..` and links as they are.

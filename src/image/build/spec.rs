@@ -213,7 +213,7 @@ fn program(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Program> {
         let path = text(reader, value, "a program")?;
         return Some(Program { path: path.into(), ..Program::default() });
     }
-    let fields = reader.fields(value, "a program", &["host", "at", "recipe", "comment"])?;
+    let fields = reader.fields(value, "a program", &["host", "at", "recipe", "modules", "comment"])?;
     reader.require(&fields, "a program", &["host"]);
     reader.optional_comment(&fields);
     let host = fields.get("host").and_then(|value| text(reader, value, "`host`"));
@@ -223,7 +223,24 @@ fn program(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Program> {
             recipe::NAMES.iter().map(|name| (*name, *name)).chain([(NO_RECIPE, "")]).collect();
         reader.choice(value, "`recipe`", &known).map(|name| name.value.to_owned())
     });
-    Some(Program { path: host?.into(), at: flatten(at)?, recipe: flatten(recipe)? })
+    let modules = fields.get("modules").map(|value| list(reader, value, "`modules`", module));
+    Some(Program { path: host?.into(), at: flatten(at)?, recipe: flatten(recipe)?, modules })
+}
+
+/// `a`, `a.b`, or `a.*` for all of a package.
+fn module(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
+    let name = reader.string(value, "a module")?;
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(|c: char| c.is_ascii_digit())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if name.value.strip_suffix(".*").unwrap_or(name.value).split('.').all(plain) {
+        return Some(name.value.to_owned());
+    }
+    let finding = Finding::at(name.span, format!("{} is not the name of a module", quote(name.value)));
+    reader.say(finding.help("write `json`, `xml.dom`, or `asyncio.*` for all of a package"));
+    None
 }
 
 /// Absent is fine, bad is not.

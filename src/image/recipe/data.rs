@@ -10,6 +10,11 @@ use crate::image::store::Why;
 
 const LOCALES: &str = "/usr/lib/locale";
 const ZONES: &str = "/usr/share/zoneinfo";
+/// Other counts of seconds, the host's own zone, and what programs that make
+/// zones read, like every file with a dot in its name.
+const SAME_ZONES: &[&str] =
+    &["posix", "right", "localtime", "posixrules", "leapseconds", "leap-seconds.list"];
+
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Where OpenSSL looks by itself on Debian.
@@ -46,6 +51,12 @@ pub(super) fn locales(builder: &mut Builder<'_, '_>, names: &[String]) -> Result
         }
     }
     Ok(())
+}
+
+/// The locale that the policies that ship set. A runtime that asks the C library
+/// for its character set answers in question marks where there is none.
+pub(super) fn plain_locale(builder: &mut Builder<'_, '_>, recipe: &'static str) -> Result<()> {
+    builder.part_if_there(recipe, &format!("{LOCALES}/C.utf8"), "locale C.UTF-8", &|_, _| true)
 }
 
 fn make_locale(
@@ -112,7 +123,7 @@ pub(super) fn all_time_zones(builder: &mut Builder<'_, '_>, recipe: &'static str
         return Ok(());
     }
     let wants =
-        |names: &[&str], _: bool| !matches!(names, ["posix" | "right" | "localtime" | "posixrules", ..]);
+        |names: &[&str], dir: bool| !SAME_ZONES.contains(&names[0]) && (dir || !names[0].contains('.'));
     builder.part(recipe, ZONES, "time zones", &wants)
 }
 

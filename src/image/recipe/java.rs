@@ -45,6 +45,7 @@ pub(super) fn javac(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()
 }
 
 fn follow(builder: &mut Builder<'_, '_>, program: &Taken, modules: &[&str], command: &str) -> Result<()> {
+    super::data::plain_locale(builder, RECIPE)?;
     let home = program.real.parent().and_then(Path::parent).map(Path::to_path_buf);
     let home = home.ok_or_else(|| missing(RECIPE, "the JDK's directory", "openjdk-17-jdk-headless"))?;
     let linker = home.join("bin/jlink");

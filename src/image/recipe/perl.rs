@@ -31,6 +31,7 @@ const WITHOUT: &[&str] = &[
 ];
 
 pub(super) fn follow(builder: &mut Builder<'_, '_>, _: &Taken) -> Result<()> {
+    super::data::plain_locale(builder, RECIPE)?;
     let base = "/usr/lib/x86_64-linux-gnu/perl-base";
     if !builder.exists(Path::new(base)) {
         return Err(missing(RECIPE, base, "perl-base"));

@@ -18,7 +18,7 @@ use crate::image::digest::{Digest, Hasher};
 use crate::image::store::{Made, Store};
 
 /// Changes whenever the same host must give another image.
-const RULES: &[u8] = b"stockade-recipe/1";
+const RULES: &[u8] = b"stockade-recipe/2";
 
 /// As in `closure::record`: what changed so shortly ago may change again unseen.
 const RACY_NS: i128 = 100_000_000;
@@ -109,8 +109,11 @@ fn make(
     wanted: &Wanted<'_>,
     progress: &dyn Progress,
 ) -> Result<Digest> {
-    let program =
-        Program { path: PathBuf::from(wanted.program), at: None, recipe: Some(wanted.recipe.to_owned()) };
+    let program = Program {
+        path: PathBuf::from(wanted.program),
+        recipe: Some(wanted.recipe.to_owned()),
+        ..Program::default()
+    };
     // No entry point: the policy's own command is what runs in it.
     let request = Request { programs: vec![program], without_entry: true, ..Request::default() };
     let source = format!("recipe {} for {}", wanted.recipe, wanted.program);

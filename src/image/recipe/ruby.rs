@@ -1,5 +1,6 @@
 //! Ruby: its library and compiled modules, and what it loads at every start
-//! (RubyGems, did_you_mean, error_highlight), but no gem of this host.
+//! (RubyGems, did_you_mean, error_highlight), but no gem that was
+//! added on this host.
 
 use std::path::Path;
 
@@ -28,7 +29,12 @@ const WITHOUT: &[&str] = &[
     "drb.rb",
 ];
 
+/// Gems that come with Ruby itself and that programs `require` like the library.
+/// The others make, test and debug programs, or need a network.
+const GEMS: &[&str] = &["matrix", "prime", "rexml"];
+
 pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
+    super::data::plain_locale(builder, RECIPE)?;
     let name = program.real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let version = name.strip_prefix("ruby").filter(|version| !version.is_empty()).unwrap_or("3.1");
     let library = format!("/usr/lib/ruby/{version}.0");
@@ -51,6 +57,20 @@ pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<(
         matches!(names.first(), Some(&"rubygems" | &"rubygems.rb")) && wants(names, dir)
     };
     builder.part_if_there(RECIPE, "/usr/lib/ruby/vendor_ruby", "RubyGems itself", &gems)?;
+    // `matrix-0.4.2` is `matrix`.
+    let known = |name: &str| name.rsplit_once('-').is_some_and(|(gem, _)| GEMS.contains(&gem));
+    let bundled = |names: &[&str], dir: bool| match names {
+        ["gems" | "specifications"] => dir,
+        ["gems", gem] => known(gem),
+        ["gems", gem, "lib", rest @ ..] => {
+            known(gem) && (dir || rest.last().is_some_and(|f| f.ends_with(".rb")))
+        }
+        ["specifications", "default", ..] => true,
+        ["specifications", spec] => spec.strip_suffix(".gemspec").is_some_and(known),
+        _ => false,
+    };
+    let gems = format!("/usr/lib/ruby/gems/{version}.0");
+    builder.part_if_there(RECIPE, &gems, "gems of Ruby itself", &bundled)?;
     builder.prune_below(Path::new("/usr/lib/ruby"));
     Ok(())
 }

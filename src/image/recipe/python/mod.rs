@@ -2,10 +2,14 @@
 //! added on this host (no `site-packages`, no `.pth`), and without what needs a
 //! screen or serves to test Python itself.
 
+mod imports;
+mod modules;
+
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use self::modules::Chosen;
 use super::missing;
 use crate::error::{Error, Kind, Result};
 use crate::image::build::Builder;
@@ -14,24 +18,75 @@ use crate::image::store::Why;
 
 const RECIPE: &str = "python3";
 
+/// For `why`.
+const LIBRARY: &str = "standard library";
+const COMPILED: &str = "compiled modules";
+
 /// Parts of the library that no box needs, by name at its top.
 const WITHOUT: &[&str] = &[
+    // Python's own tests and jokes.
     "test",
+    "antigravity.py",
+    "this.py",
+    "__phello__",
+    "__hello__.py",
+    // They need a screen or a terminal.
     "idlelib",
     "tkinter",
     "turtledemo",
     "turtle.py",
+    "curses",
+    "webbrowser.py",
+    // They install, convert and document other modules.
     "ensurepip",
     "lib2to3",
     "venv",
-    "pydoc_data",
+    "zipapp.py",
     "distutils",
-    "curses",
+    "pydoc_data",
+    "pydoc.py",
+    "pyclbr.py",
+    "modulefinder.py",
+    // They speak with servers, or are some: a box has no network.
+    "asynchat.py",
+    "asyncore.py",
+    "cgi.py",
+    "cgitb.py",
+    "ftplib.py",
+    "imaplib.py",
+    "mailbox.py",
+    "mailcap.py",
+    "nntplib.py",
+    "poplib.py",
+    "smtpd.py",
+    "smtplib.py",
+    "telnetlib.py",
+    "wsgiref",
+    "xmlrpc",
+    // Other systems', or for interpreters without compiled modules.
+    "_aix_support.py",
+    "_bootsubprocess.py",
+    "_osx_support.py",
+    "_pydecimal.py",
+    "_pyio.py",
+    "crypt.py",
+    "msilib",
+    "nturl2path.py",
+    // What was added on this host.
     "dist-packages",
     "site-packages",
     "sitecustomize.py",
-    "antigravity.py",
-    "this.py",
+];
+
+/// The same, below its top.
+const WITHOUT_BELOW: &[&[&str]] = &[
+    &["asyncio", "proactor_events.py"],
+    &["asyncio", "windows_events.py"],
+    &["asyncio", "windows_utils.py"],
+    &["ctypes", "macholib"],
+    &["encodings", "mbcs.py"],
+    &["encodings", "oem.py"],
+    &["multiprocessing", "popen_spawn_win32.py"],
 ];
 
 /// Directories of tests, wherever they are.
@@ -50,6 +105,7 @@ const WITHOUT_MODULES: &[&str] = &[
     "nis",
     "_curses",
     "readline",
+    "_crypt",
     "_dbm",
     "_gdbm",
 ];
@@ -60,25 +116,67 @@ pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<(
     if !builder.exists(Path::new(&format!("{library}/encodings/__init__.py"))) {
         return Err(missing(RECIPE, &library, &format!("libpython{version}-minimal")));
     }
+    match builder.modules.take() {
+        None => {
+            super::data::plain_locale(builder, RECIPE)?;
+            whole(builder, &library, &version)?;
+        }
+        Some(named) => {
+            // A third of a megabyte, without which Python speaks UTF-8 by itself.
+            if named.iter().any(|name| name == "locale") {
+                super::data::plain_locale(builder, RECIPE)?;
+            }
+            let chosen = modules::choose(builder, &library, &named)?;
+            part(builder, &library, &chosen)?;
+        }
+    }
+    compiled(builder, Path::new(&library), &version)?;
+    if builder.draft.iter().any(|(path, _)| path.ends_with(b"/libssl.so.3")) {
+        // Without it, OpenSSL takes versions of TLS that Debian does not.
+        builder.part_if_there(RECIPE, "/usr/lib/ssl/openssl.cnf", "defaults of OpenSSL", &|_, _| true)?;
+    }
+    // It has no data of its own.
+    let zones = format!("{library}/zoneinfo/__init__.pyc").into_bytes();
+    let source = format!("{library}/zoneinfo/__init__.py").into_bytes();
+    if builder.draft.get(&zones).or(builder.draft.get(&source)).is_some() {
+        super::data::all_time_zones(builder, RECIPE)?;
+    }
+    Ok(())
+}
+
+/// The standard library, but for what no box needs.
+fn whole(builder: &mut Builder<'_, '_>, library: &str, version: &str) -> Result<()> {
     let config = format!("config-{version}");
     let sources = |names: &[&str], dir: bool| {
         let (first, last) =
             (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
         let wanted = !WITHOUT.contains(&first) && !first.starts_with(&config) && first != "lib-dynload";
         let tests = names.iter().any(|name| TESTS.contains(name));
-        wanted && !tests && last != "__pycache__" && (dir || last.ends_with(".py"))
+        wanted
+            && !tests
+            && !WITHOUT_BELOW.contains(&names)
+            && last != "__pycache__"
+            && (dir || last.ends_with(".py"))
     };
-    builder.part(RECIPE, &library, "standard library", &sources)?;
+    builder.part(RECIPE, library, LIBRARY, &sources)?;
     let modules = |names: &[&str], dir: bool| {
         let name = names.last().copied().unwrap_or_default();
         !dir && name.ends_with(".so") && !WITHOUT_MODULES.iter().any(|start| name.starts_with(start))
     };
-    builder.part_if_there(RECIPE, &format!("{library}/lib-dynload"), "compiled modules", &modules)?;
-    compiled(builder, Path::new(&library), &version)?;
-    // Without it, OpenSSL takes versions of TLS that Debian does not.
-    builder.part_if_there(RECIPE, "/usr/lib/ssl/openssl.cnf", "defaults of OpenSSL", &|_, _| true)?;
-    // zoneinfo has no data of its own.
-    super::data::all_time_zones(builder, RECIPE)
+    builder.part_if_there(RECIPE, &format!("{library}/lib-dynload"), COMPILED, &modules)
+}
+
+/// Some modules of the standard library.
+fn part(builder: &mut Builder<'_, '_>, library: &str, chosen: &Chosen) -> Result<()> {
+    let sources = |names: &[&str], dir: bool| {
+        let path = names.join("/");
+        let leads = || chosen.sources.iter().any(|source| source.starts_with(&format!("{path}/")));
+        if dir { leads() } else { chosen.sources.contains(&path) }
+    };
+    builder.part(RECIPE, library, LIBRARY, &sources)?;
+    let modules =
+        |names: &[&str], dir: bool| !dir && names.last().is_some_and(|name| chosen.compiled.contains(*name));
+    builder.part_if_there(RECIPE, &format!("{library}/lib-dynload"), COMPILED, &modules)
 }
 
 /// `3.11` of `/usr/bin/python3.11`.
