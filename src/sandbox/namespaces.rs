@@ -46,12 +46,12 @@ pub fn at_birth(plan: &Plan) -> i32 {
     }
 }
 
-/// Those of I's that a launch makes: all, but for the network where the box stays in the empty one of
-/// its maker, and but in a test build.
+/// Those of I's that a launch makes: all, but for the network where it is the empty one of the
+/// maker, and but in a test build.
 fn of_init(steps: Steps) -> i32 {
-    let left_out = |layer, flag| if steps.without(layer) { flag } else { 0 };
-    let made = if steps.plan.own_network { OF_INIT } else { OF_INIT & !libc::CLONE_NEWNET };
-    made & !left_out(Layer::NetNs, libc::CLONE_NEWNET) & !left_out(Layer::IpcNs, libc::CLONE_NEWIPC)
+    let only_if = |made, flag| if made { flag } else { 0 };
+    only_if(steps.plan.own_network && !steps.without(Layer::NetNs), libc::CLONE_NEWNET)
+        | only_if(!steps.without(Layer::IpcNs), libc::CLONE_NEWIPC)
 }
 
 /// Child only: in I, while M builds the root.
@@ -70,7 +70,10 @@ pub fn join_init(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
     steps.call(Step::Join, || {
         process::wait_for_change(&plan.init_has_namespaces, 0)?;
-        process::join_namespaces(plan.init_fd.load(Ordering::Relaxed), of_init(steps))?;
+        let made = of_init(steps);
+        if made != 0 {
+            process::join_namespaces(plan.init_fd.load(Ordering::Relaxed), made)?;
+        }
         process::set_and_wake(&plan.payload_has_joined, 1)
     })
 }
