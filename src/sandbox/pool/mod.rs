@@ -104,13 +104,23 @@ impl Shared {
 }
 
 /// What a taker gets.
-enum Taken {
+enum Taken<'a> {
     /// A box that was made ahead.
-    Ready(Ready),
+    Ready(Ready, Turn<'a>),
     /// None can be had: one of its own will tell why, or do better.
     Nothing,
     /// The caller wants an end.
     Cancelled,
+}
+
+/// A job in a box of the pool, until it is over.
+struct Turn<'a>(&'a Shared);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.lock().done();
+        self.0.wanted.notify_all();
+    }
 }
 
 impl Pool {
@@ -160,15 +170,14 @@ impl Pool {
             return alone(begin, request, seen, cancel, started);
         };
         match self.take(kind, &seen, cancel) {
-            Taken::Ready(mut ready) => {
+            Taken::Ready(mut ready, turn) => {
                 ready.equip(request, &seen)?;
                 let job = Job { words: &words, payload: seen.payload().map(|p| p.file.as_fd()) };
                 let (compiled, launched) = ready.start(&job, cancel.fd());
                 // The job's files stay open no longer than in any other run.
                 drop(seen);
                 let outcome = begin.finish(compiled, launched, cancel, started);
-                self.shared.lock().done();
-                self.shared.wanted.notify_all();
+                drop(turn);
                 Ok(outcome)
             }
             Taken::Nothing => alone(begin, request, seen, cancel, started),
@@ -213,7 +222,7 @@ impl Pool {
     }
 
     /// A box for a job of this kind; waits while one is being made.
-    fn take(&self, kind: Kind, seen: &Seen, cancel: &dyn Cancel) -> Taken {
+    fn take(&self, kind: Kind, seen: &Seen, cancel: &dyn Cancel) -> Taken<'_> {
         let mut shelves = self.shared.lock();
         let at = shelves.find_or_add(kind, seen);
         let kind = shelves.ask(at);
@@ -224,11 +233,12 @@ impl Pool {
                 shelf::Answer::Box(ready) => {
                     self.shared.wanted.notify_all();
                     drop(shelves);
+                    let turn = Turn(&self.shared);
                     if ready.is_whole() {
-                        return Taken::Ready(ready);
+                        return Taken::Ready(ready, turn);
                     }
                     // Killed from outside while it waited.
-                    drop(ready);
+                    drop((ready, turn));
                     broken += 1;
                     if broken == MOST_BROKEN {
                         return Taken::Nothing;
