@@ -323,7 +323,7 @@ _stockade() {
             return 0
             ;;
         stockade__subcmd__escape__subcmd__check)
-            opts="-p -h --policy --only --list --format --degrade --through --warm --cgroup --help"
+            opts="-p -h --policy --only --list --format --degrade --through --attack-time --cgroup --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -350,6 +350,10 @@ _stockade() {
                     return 0
                     ;;
                 --through)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attack-time)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

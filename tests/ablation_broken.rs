@@ -43,7 +43,8 @@ fn box_that_nobody_spoils_runs() {
 fn layer_that_is_forgotten_is_missed_by_the_attestation() {
     for caller in Caller::all() {
         for layer in Layer::ALL {
-            if *layer == Layer::Cgroup && !caller.has_cgroup() {
+            // Whatever is not closed is closed by the exec: nothing is missing, as the next test shows.
+            if *layer == Layer::Descriptors || *layer == Layer::Cgroup && !caller.has_cgroup() {
                 continue;
             }
             // Landlock and the filter are refused by the kernel itself without it.
@@ -67,6 +68,34 @@ fn layer_that_is_forgotten_is_missed_by_the_attestation() {
             assert!(reason.contains(&because), "{caller:?} {spec}: {reason}");
         }
     }
+}
+
+#[test]
+fn descriptors_that_are_not_closed_are_closed_by_the_exec() {
+    // Where there is no /proc: every number is tried.
+    const COUNTS: &str = "#include <fcntl.h>\nint main(void) { int n = 0; \
+        for (int i = 0; i < 4096; i++) n += fcntl(i, F_GETFD) >= 0; return n; }";
+    let counts = payload_of("counts", COUNTS, &["-static"]);
+    // Inherited by whoever is started from here, if nobody closes it.
+    let inherited = nix::unistd::dup(std::fs::File::open("/").unwrap()).unwrap();
+    let beside = std::process::Command::new(&counts).status().unwrap();
+    assert!(beside.code() > Some(3), "{beside}");
+    for caller in Caller::all() {
+        for spec in [None, Some("descriptors:skipped")] {
+            let mut run = run(caller, &counts);
+            if let Some(spec) = spec {
+                run = run.env("STOCKADE_BREAK", spec);
+            }
+            let ran = run.go();
+            assert_eq!(
+                (ran.status, ran.verdict()),
+                (3, "nonzero_exit"),
+                "{caller:?} {spec:?}: {}",
+                ran.all()
+            );
+        }
+    }
+    drop(inherited);
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use stockade::Layer;
 use stockade::error::{Error, Kind, Result, io_text};
 use stockade::escape::{self, Event, Outcome, print};
-use stockade::policy;
+use stockade::policy::{self, units};
 use stockade::sandbox::Cancel as _;
 
 use super::COULD_NOT;
@@ -55,9 +56,9 @@ pub struct EscapeCheck {
     #[arg(long, value_name = "COMMAND", hide = true, value_delimiter = ' ', allow_hyphen_values = true)]
     through: Vec<String>,
 
-    /// Attacks from boxes that were made ahead and wait beside others, as in stockade batch.
-    #[arg(long)]
-    warm: bool,
+    /// Gives up an attack that takes longer, with its control: it is inconclusive.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = units::parse_duration)]
+    attack_time: u64,
 
     /// A delegated cgroup (v2) that contains the one stockade runs in.
     #[arg(long, value_name = "PATH")]
@@ -97,8 +98,8 @@ impl EscapeCheck {
             degrade: self.degrade.into_iter().collect::<BTreeSet<_>>(),
             cgroup: self.cgroup,
             through: self.through,
-            warm: self.warm,
             program,
+            patience: Duration::from_nanos(self.attack_time),
         };
         let signals = Signals::take()?;
         let mut progress = Progress { shown: false };

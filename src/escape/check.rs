@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde::Serialize;
@@ -33,11 +34,14 @@ pub struct Options {
     pub cgroup: Option<PathBuf>,
     /// What runs the payload instead of a box: a command, to which the payload's own is added.
     pub through: Vec<String>,
-    /// Whether boxes are those of a pool, made ahead, beside others that wait.
-    pub warm: bool,
     /// The stockade program, which is also the payload.
     pub program: PathBuf,
+    /// How long one attack may take, its control included, before it is given up.
+    pub patience: Duration,
 }
+
+/// After as many attacks that did not end, the rest is not tried.
+const MOST_HANGING: usize = 3;
 
 /// What happens on the way.
 #[derive(Debug)]
@@ -66,12 +70,14 @@ pub struct Counts {
 pub struct Summary {
     /// Every attack that was tried, in the table's order.
     pub attacks: Vec<Judged>,
+    /// Ids of those that were not, and why.
+    pub not_applicable: Vec<(&'static str, &'static str)>,
     /// Name of the policy.
     pub policy: String,
     /// Counts.
     pub counts: Counts,
     /// How long it took.
-    pub elapsed: std::time::Duration,
+    pub elapsed: Duration,
 }
 
 impl Summary {
@@ -157,7 +163,6 @@ fn start(options: &Options, token: &str, dir: &Path, ids: &[&str]) -> std::io::R
         degrade: options.degrade.iter().map(|l| l.name().to_owned()).collect(),
         cgroup: options.cgroup.clone(),
         through: options.through.clone(),
-        warm: options.warm,
     };
     let mut command = Command::new(&options.program);
     // A secret among its words, and one among its variables.
@@ -176,49 +181,121 @@ fn start(options: &Options, token: &str, dir: &Path, ids: &[&str]) -> std::io::R
 /// # Errors
 /// It could not be run at all, or was stopped.
 pub fn check(options: &Options, stop: BorrowedFd<'_>, tell: &mut dyn FnMut(Event<'_>)) -> Result<Summary> {
-    let begin = std::time::Instant::now();
-    let attacks = chosen(&options.only)?;
+    let begin = Instant::now();
+    let policy = super::facts::load(&options.policy)?;
+    let (given, attacks): (Vec<&Attack>, Vec<&Attack>) =
+        chosen(&options.only)?.into_iter().partition(|a| a.given_by(&policy).is_some());
+    let given: Vec<(&str, &str)> = given.iter().filter_map(|a| Some((a.id, a.given_by(&policy)?))).collect();
+    if let ([], [(id, why), ..]) = (attacks.as_slice(), given.as_slice()) {
+        return Err(Error::new(Kind::Usage, format!("{id} is not tried: {why}")));
+    }
+    let never = all().into_iter().filter_map(|a| Some((a.id, a.not_applicable()?)));
+    let never = never.filter(|_| options.only.is_empty());
+    let not_applicable: Vec<(&str, &str)> = never.chain(given).collect();
     let ids: Vec<&str> = attacks.iter().map(|a| a.id).collect();
-    let token = token()?;
-    let room = room(&token)?;
-    let failed = |e: std::io::Error| Error::new(Kind::Host, format!("the check's caller: {}", io_text(&e)));
-    let mut child = start(options, &token, &room.0, &ids).map_err(failed)?;
-    let collected = collect(&mut child, stop, ids.len(), tell);
-    no_matter(child.kill(), "it has ended already");
-    no_matter(child.wait(), "somebody has reaped it");
-    let judged = collected?;
-    if judged.len() != ids.len() {
-        let next = ids.get(judged.len()).copied().unwrap_or_default();
-        return Err(Error::new(Kind::Sandbox, format!("the check's caller ended during {next}")));
+    let mut judged = Vec::new();
+    let mut hanging = 0;
+    while judged.len() < ids.len() {
+        if let End::Hangs = from(options, stop, &ids, &mut judged, tell)? {
+            hanging += 1;
+            let why = format!("it did not end within {} s", options.patience.as_secs_f64());
+            judged.extend(attacks.get(judged.len()).map(|attack| Judged::unknown(attack, why)));
+        }
+        if hanging == MOST_HANGING {
+            let why = format!("it was not tried, after {MOST_HANGING} attacks that did not end");
+            let rest = attacks.iter().skip(judged.len()).map(|attack| Judged::unknown(attack, why.clone()));
+            judged.extend(rest.collect::<Vec<_>>());
+        }
     }
     let count = |outcome| judged.iter().filter(|j| j.outcome == outcome).count();
     let counts = Counts {
         held: count(Outcome::Held),
         leaked: count(Outcome::Leaked),
         inconclusive: count(Outcome::Inconclusive),
-        not_applicable: if options.only.is_empty() { all().len() - ids.len() } else { 0 },
+        not_applicable: not_applicable.len(),
     };
-    Ok(Summary { attacks: judged, policy: options.policy.0.clone(), counts, elapsed: begin.elapsed() })
+    let policy = options.policy.0.clone();
+    Ok(Summary { attacks: judged, not_applicable, policy, counts, elapsed: begin.elapsed() })
 }
 
+/// How a caller's work came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// All is judged.
+    Done,
+    /// The attack after the last that is judged does not end.
+    Hangs,
+}
+
+/// A caller of its own, with all it needs, for what is not judged yet.
+fn from(
+    options: &Options,
+    stop: BorrowedFd<'_>,
+    ids: &[&str],
+    judged: &mut Vec<Judged>,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<End> {
+    let token = token()?;
+    let room = room(&token)?;
+    let failed = |e: std::io::Error| Error::new(Kind::Host, format!("the check's caller: {}", io_text(&e)));
+    let mut child = start(options, &token, &room.0, &ids[judged.len()..]).map_err(failed)?;
+    let ended = collect(&mut child, stop, options.patience, (judged, ids.len()), tell);
+    end(&mut child);
+    match ended? {
+        Some(end) => Ok(end),
+        None if judged.len() == ids.len() => Ok(End::Done),
+        None => {
+            let next = ids.get(judged.len()).copied().unwrap_or_default();
+            Err(Error::new(Kind::Sandbox, format!("the check's caller ended during {next}")))
+        }
+    }
+}
+
+/// Ends the caller, and whatever it has started: a control or a launcher may hang as well.
+fn end(child: &mut Child) {
+    let stopped = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
+    let stopped = stopped.map(|pid| nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP));
+    no_matter(stopped, "what it starts meanwhile dies with it, or is a launcher of a box that ends");
+    let mut below = vec![child.id().to_string()];
+    let mut next = 0;
+    while let Some(pid) = below.get(next).cloned() {
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            below.extend(list.split_whitespace().map(str::to_owned));
+        }
+        next += 1;
+    }
+    for pidfd in below[1..].iter().filter_map(|pid| sys::process::pidfd_open(pid.parse().ok()?).ok()) {
+        no_matter(sys::process::signal(pidfd.as_fd(), libc::SIGKILL), "it has ended, or is another user's");
+    }
+    no_matter(child.kill(), "it has ended already");
+    no_matter(child.wait(), "somebody has reaped it");
+}
+
+/// Takes note of what is judged, of so many in all; `None`: the caller has ended.
 fn collect(
     child: &mut Child,
     stop: BorrowedFd<'_>,
-    total: usize,
+    patience: Duration,
+    (judged, total): (&mut Vec<Judged>, usize),
     tell: &mut dyn FnMut(Event<'_>),
-) -> Result<Vec<Judged>> {
-    let Some(stdout) = child.stdout.take() else { return Ok(Vec::new()) };
+) -> Result<Option<End>> {
+    let Some(stdout) = child.stdout.take() else { return Ok(None) };
     let mut lines = BufReader::new(stdout);
-    let mut judged = Vec::new();
+    let mut until = Instant::now() + patience;
     loop {
         if lines.buffer().is_empty() {
             let mut fds = [
                 PollFd::new(lines.get_ref().as_fd(), PollFlags::POLLIN),
                 PollFd::new(stop, PollFlags::POLLIN),
             ];
-            match nix::poll::poll(&mut fds, PollTimeout::NONE) {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match nix::poll::poll(&mut fds, timeout) {
                 Err(sys::Errno::EINTR) => continue,
                 Err(e) => return Err(Error::new(Kind::Host, crate::error::errno_text(e as i32))),
+                Ok(0) if Instant::now() >= until => return Ok(Some(End::Hangs)),
+                Ok(0) => continue,
                 Ok(_) => {}
             }
             if fds[1].any() == Some(true) {
@@ -227,7 +304,7 @@ fn collect(
         }
         let mut line = String::new();
         match lines.read_line(&mut line) {
-            Ok(0) | Err(_) => return Ok(judged),
+            Ok(0) | Err(_) => return Ok(None),
             Ok(_) => {}
         }
         match serde_json::from_str(&line) {
@@ -235,6 +312,7 @@ fn collect(
             Ok(Told::Judged(one)) => {
                 tell(Event::Judged(&one));
                 judged.push(one);
+                until = Instant::now() + patience;
             }
             Ok(Told::Failed(why)) => return Err(Error::new(Kind::Host, why)),
             // A line that is none of the caller's.
@@ -272,5 +350,58 @@ mod tests {
     #[test]
     fn token_is_never_the_same() {
         assert_ne!(token().unwrap(), token().unwrap());
+    }
+
+    /// A number of seconds that nobody else sleeps.
+    const SLEEPS: &str = "7741.125";
+
+    /// A caller that begins an attack and never comes back from it, unless it does something else first.
+    fn hanging(dir: &Path, first: &str) -> Options {
+        let program = dir.join("caller");
+        let script = format!(
+            "#!/bin/sh\ncat >/dev/null\n{first}sleep {SLEEPS} &\necho '{{\"Begins\":\"x\"}}'\nexec sleep {SLEEPS}\n"
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        Options {
+            policy: ("native".to_owned(), None),
+            only: vec!["KY,FS-01,FS-02".to_owned()],
+            degrade: BTreeSet::new(),
+            cgroup: None,
+            through: Vec::new(),
+            program,
+            patience: Duration::from_millis(300),
+        }
+    }
+
+    fn check_quietly(options: &Options) -> Result<Summary> {
+        let (never, _open) = sys::fd::pipe().unwrap();
+        check(options, never.as_fd(), &mut |_| {})
+    }
+
+    #[test]
+    fn attack_that_does_not_end_is_inconclusive_with_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let summary = check_quietly(&hanging(dir.path(), "")).unwrap();
+        let ids: Vec<&str> = summary.attacks.iter().map(|a| a.id.as_str()).collect();
+        assert_eq!(ids, ["FS-01", "FS-02", "KY-01", "KY-02", "KY-04"]);
+        assert_eq!((summary.counts.inconclusive, summary.counts.held), (5, 0));
+        let saws: Vec<&str> = summary.attacks.iter().map(|a| a.saw.as_str()).collect();
+        assert_eq!(saws[..3], ["it did not end within 0.3 s"; 3]);
+        assert_eq!(saws[3..], ["it was not tried, after 3 attacks that did not end"; 2]);
+        // It has gone, with all that it had started.
+        let sleeps = fs::read_dir("/proc").unwrap().flatten().any(|e| {
+            let line = fs::read(e.path().join("cmdline")).unwrap_or_default();
+            line.split(|b| *b == 0).any(|word| word == SLEEPS.as_bytes())
+        });
+        assert!(!sleeps);
+    }
+
+    #[test]
+    fn caller_that_ends_early_is_an_error_that_says_where() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = hanging(dir.path(), "exit 0\n");
+        options.patience = Duration::from_secs(30);
+        assert_eq!(check_quietly(&options).unwrap_err().message(), "the check's caller ended during FS-01");
     }
 }

@@ -1,9 +1,22 @@
 //! What a policy says, as far as the battery needs it.
 
 use super::probe::{Facts, Replay};
+use crate::error::Result;
 use crate::policy::model::{AllowRule, Condition, ImageSource, PathSource, Policy, Test, When, Word, Wx};
 use crate::policy::names::{self, ArgKind};
 use crate::sandbox::seccomp::{self, ARCH_X86_64, Answer, Call, Rules};
+
+/// The policy of this name, or of this text.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn load((name, text): &(String, Option<Vec<u8>>)) -> Result<Policy> {
+    let loaded = match text {
+        Some(text) => crate::policy::parse(name, text),
+        None => crate::policy::load_builtin(name),
+    };
+    loaded.map_err(crate::Error::from)
+}
 
 /// The same policy, whose program is the payload: what an interpreter would be
 /// given is started itself, and what it may then do is the same.
@@ -17,6 +30,19 @@ pub fn with_the_probe(mut policy: Policy) -> Policy {
     }
     policy
 }
+
+/// Where a payload may write, and how that is said where it may not.
+pub const NO_SCRATCH: super::table::Given =
+    (|policy| scratch(policy).next().is_none(), "the policy gives no place to write");
+
+/// Places in memory where a payload may write.
+pub fn scratch(policy: &Policy) -> impl Iterator<Item = &str> {
+    let writable = policy.paths.iter().filter(|p| p.access.create && p.from.memory().is_some());
+    writable.map(|p| p.at.as_str())
+}
+
+/// `socketpair`.
+const SOCKETPAIR: u32 = 53;
 
 /// Facts for probes; those that depend on overrides are filled in for each box.
 #[must_use]
@@ -34,6 +60,7 @@ pub fn of(policy: &Policy) -> Facts {
         mounts,
         refused: refused(policy),
         replays: replays(policy),
+        socket_pairs: policy.syscalls.allow.iter().any(|r| r.calls.contains(&SOCKETPAIR)),
         ..Facts::default()
     }
 }

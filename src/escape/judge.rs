@@ -34,6 +34,21 @@ pub struct Judged {
     pub elapsed_ms: u64,
 }
 
+impl Judged {
+    /// An attack of which nothing came.
+    #[must_use]
+    pub fn unknown(attack: &Attack, why: String) -> Self {
+        Self {
+            id: attack.id.to_owned(),
+            outcome: Outcome::Inconclusive,
+            saw: why,
+            layers: attack.holders().into_iter().map(str::to_owned).collect(),
+            control: Controlled { worked: false, saw: "it was not tried to its end".to_owned() },
+            elapsed_ms: 0,
+        }
+    }
+}
+
 /// What happened in the box.
 #[derive(Debug, Clone, Default)]
 pub struct Inside {

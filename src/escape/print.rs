@@ -1,5 +1,7 @@
 //! The result for people, for programs and for CI.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::check::Summary;
@@ -12,7 +14,7 @@ use super::table::{SECTIONS, all};
 pub fn json(summary: &Summary) -> Value {
     let host = crate::sandbox::host::Host::get();
     let not_applicable: Vec<Value> =
-        all().iter().filter_map(|a| a.not_applicable().map(|why| json!({"id": a.id, "why": why}))).collect();
+        summary.not_applicable.iter().map(|(id, why)| json!({"id": id, "why": why})).collect();
     json!({
         "attacks": summary.attacks,
         "summary": {
@@ -63,9 +65,10 @@ pub fn junit(summary: &Summary) -> String {
         let vector = all().iter().find(|a| a.id == one.id).map_or("", |a| a.vector);
         let section = one.id.split('-').next().unwrap_or_default();
         out.push_str(&format!(
-            "  <testcase classname=\"escape.{section}\" name=\"{}: {}\"",
+            "  <testcase classname=\"escape.{section}\" name=\"{}: {}\" time=\"{:.3}\"",
             one.id,
-            escaped(vector)
+            escaped(vector),
+            Duration::from_millis(one.elapsed_ms).as_secs_f64()
         ));
         let saw = escaped(&one.saw);
         match one.outcome {
@@ -173,6 +176,7 @@ mod tests {
                 one("NS-01", Outcome::Leaked, "\"a\" & b\x1b[0m"),
                 one("KY-01", Outcome::Inconclusive, "ENOSYS"),
             ],
+            not_applicable: vec![("OU-01", "a host's")],
             policy: "native".to_owned(),
             counts: Counts { held: 1, leaked: 1, inconclusive: 1, not_applicable: 0 },
             elapsed: std::time::Duration::from_millis(1500),

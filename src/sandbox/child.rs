@@ -130,6 +130,7 @@ fn build(steps: Steps) -> Result<(), Failed> {
     // for now.
     let same = || if process::parent() == plan.supervisor { Ok(()) } else { Err(Errno::ESRCH) };
     steps.call(Step::MiddleDeathsig, same)?;
+    descriptors::close_at_exec(steps)?;
     if !steps.without(Layer::PidNs) {
         namespaces::new_pid_namespace(steps)?;
     }

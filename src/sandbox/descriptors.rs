@@ -1,7 +1,8 @@
 //! Descriptors: three pipes, and nothing else, reach the payload.
 //!
 //! What is not known is closed by range, not by list: a directory of the host
-//! that the caller forgot about would survive `pivot_root`.
+//! that the caller forgot about would survive `pivot_root`. Before that, and
+//! whatever becomes of it, all that is open is marked for the exec to close.
 
 use std::os::fd::RawFd;
 
@@ -21,6 +22,13 @@ pub fn replace_stdio(steps: Steps) -> Result<(), Failed> {
         steps.nth(Step::Stdio, new, || fd::dup_onto(*old, target))?;
     }
     Ok(())
+}
+
+/// Child only: the exec closes everything that is open now but the three streams.
+///
+/// Nothing depends on what is kept or on who closes it later: a wall of its own.
+pub fn close_at_exec(steps: Steps) -> Result<(), Failed> {
+    steps.call(Step::CloseAtExec, || fd::close_range_at_exec(FIRST_OTHER.unsigned_abs(), u32::MAX))
 }
 
 /// Child only: closes everything above 2 but `keep`, which is ascending.

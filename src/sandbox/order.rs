@@ -71,6 +71,7 @@ steps! {
 
     // The middle process: everything that needs the host's view.
     MiddleDeathsig Middle "middle-deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
+    CloseAtExec Middle "close-at-exec" "close_range(3, all, CLOEXEC)" "whatever is not closed below, for whatever reason, the exec closes",
     NewPidNs Middle "pid-namespace" "unshare(NEWPID)" "the next child is pid 1",
     Keyring Middle "keyring" "keyctl(JOIN_SESSION_KEYRING, NULL)" "a box would read the caller's keys",
     Stdio Middle "stdio" "dup3 {}" "pipes in place of the caller's descriptors",

@@ -117,6 +117,15 @@ pub fn close_range(first: u32, last: u32) -> Result<()> {
     unsafe { raw!(close_range, first, last, 0) }.map(drop)
 }
 
+/// Marks every descriptor from `first` to `last` to be closed by the next exec.
+///
+/// # References
+/// `close_range(2)`
+pub fn close_range_at_exec(first: u32, last: u32) -> Result<()> {
+    // SAFETY: takes numbers; only called in a child that owns its descriptor table.
+    unsafe { raw!(close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) }.map(drop)
+}
+
 /// Closes one descriptor by number.
 ///
 /// # References

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::outcome::Saw;
 use super::super::table::Attack;
 use super::binds::bind_of;
-use super::{Caller, Setup};
+use super::{Caller, Ran, Setup};
 
 type Seen = Result<Saw, String>;
 
@@ -68,14 +68,22 @@ pub fn sibling(caller: &Caller, attack: &Attack) -> Seen {
     Ok(saw)
 }
 
+/// Most often enough to start in.
+const ENOUGH: Duration = Duration::from_millis(200);
+
 /// A payload that never ends by itself.
 fn endless(caller: &Caller, order: &str) -> Seen {
-    let ran = caller.run_one(order, &Setup::default().wall(Duration::from_millis(200)));
-    let mut saw = Saw::new();
-    let started = ran.stdout.windows(7).any(|w| w == b"W ready");
-    if !started {
+    let started = |ran: &Ran| ran.stdout.windows(7).any(|w| w == b"W ready");
+    let run = |wall: Duration| caller.run_one(order, &Setup::default().wall(wall));
+    let mut ran = run(ENOUGH);
+    if !started(&ran) {
+        // The machine is busy.
+        ran = run(10 * ENOUGH);
+    }
+    if !started(&ran) {
         return Err(format!("the probe did not start: {}: {}", ran.verdict(), ran.reason()));
     }
+    let mut saw = Saw::new();
     saw.note(order.split_once('=').map_or(order, |(_, variant)| variant), ran.verdict());
     if ran.complete {
         saw.leak("it ended by itself, as if nothing had been");

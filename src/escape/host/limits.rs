@@ -43,14 +43,15 @@ pub fn processes(caller: &Caller, attack: &Attack) -> Seen {
     Ok(saw)
 }
 
-/// DS-02: eight kinds of memory.
+/// DS-02: nine kinds of memory.
 pub fn memory(caller: &Caller, attack: &Attack) -> Seen {
     let control = caller.control(&format!("{}=private", attack.id), Place::Outside)?;
     if control.effect.is_none() {
         return Err(format!("beside the box there is no more either: {}", control.text()));
     }
     let mut saw = Saw::new();
-    for variant in ["private", "shared", "stack", "tables", "file", "scratch", "pipes", "children"] {
+    for variant in ["private", "shared", "stack", "tables", "file", "scratch", "pipes", "sockets", "children"]
+    {
         let order = format!("{}={variant}", attack.id);
         let ran = caller.run_one(&order, &Setup::default().memory(LITTLE).wall(Duration::from_secs(6)));
         let mut seen = saw_or_verdict(&ran, &order, variant)?;

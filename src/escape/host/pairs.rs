@@ -1,8 +1,10 @@
 //! Two boxes at once that must not notice each other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::super::outcome::{Place, Saw};
+use super::super::probe::leaks;
 use super::super::table::Attack;
 use super::{Caller, Setup};
 
@@ -30,16 +32,28 @@ pub fn shared_user(caller: &Caller, attack: &Attack) -> Seen {
     })
 }
 
-/// IL-01: one locks a file that both have.
+/// IL-01: one locks and opens a file that both have.
 pub fn locks(caller: &Caller, attack: &Attack) -> Seen {
     let path = caller.control_den.dir.join("precious");
     let file = std::fs::File::open(&path).map_err(|e| crate::error::io_text(&e))?;
     let locked = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock);
     let locked = locked.map_err(|(_, e)| crate::error::errno_text(e as i32))?;
-    let control = caller.control(&format!("{}=hear", attack.id), Place::Outside)?;
+    let done = AtomicBool::new(false);
+    let control = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                drop(std::fs::File::open(&path));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let control = caller.control(&format!("{}=hear", attack.id), Place::Outside);
+        done.store(true, Ordering::Relaxed);
+        control
+    })?;
     drop(locked);
-    if control.effect.is_none() {
-        return Err(format!("beside the box the lock is not seen either: {}", control.text()));
+    let heard = control.answers.iter().any(|a| a.what == leaks::OPENS && a.answer == "seen");
+    if control.effect.is_none() || !heard {
+        return Err(format!("beside the box not all of it is seen either: {}", control.text()));
     }
     pair(caller, attack, Setup::default)
 }

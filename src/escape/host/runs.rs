@@ -96,7 +96,6 @@ fn at_once(caller: &Caller, attack: &Attack, boxes: usize) -> Result<Vec<super::
     for _ in 0..boxes {
         prepared.push(caller.prepare(attack.id, &Setup::default())?);
     }
-    let pool = caller.pool.as_deref();
     let queue = std::sync::Mutex::new(prepared);
     let done = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -105,12 +104,7 @@ fn at_once(caller: &Caller, attack: &Attack, boxes: usize) -> Result<Vec<super::
                 loop {
                     let next = queue.lock().ok().and_then(|mut q| q.pop());
                     let Some(builder) = next else { return };
-                    let builder = builder.stdout(Output::Capture);
-                    let outcome = match pool {
-                        Some(pool) => pool.run(builder),
-                        None => builder.run(),
-                    };
-                    let ran = super::Ran::of(outcome, Vec::new());
+                    let ran = super::Ran::of(builder.stdout(Output::Capture).run(), Vec::new());
                     if let Ok(mut done) = done.lock() {
                         done.push(ran);
                     }

@@ -78,6 +78,10 @@ pub fn links_in_tree(caller: &Caller, attack: &Attack) -> Seen {
             tried += 1;
             let ran = caller.run_one(attack.id, &with(&store));
             let anew = place.symlink_metadata().is_ok_and(|m| m.is_dir());
+            if !ran.was_refused() && !anew {
+                // Only a box that ran has mounted anything for somebody.
+                ran.saw(attack.id)?;
+            }
             let became = match (ran.was_refused(), anew) {
                 (true, _) => "refused",
                 (false, true) => "made anew",

@@ -18,8 +18,6 @@ use super::boxes::Setup;
 use super::canary::{Den, Forgotten, Terminal, keep_key};
 use crate::Layer;
 use crate::error::{io_text, no_matter};
-use crate::policy::model::Policy;
-use crate::sandbox::Pool;
 use crate::sys::process::die_with_parent;
 
 /// What the caller is told.
@@ -39,8 +37,6 @@ pub struct Brief {
     pub cgroup: Option<PathBuf>,
     /// What runs the payload instead of a box.
     pub through: Vec<String>,
-    /// Whether boxes are those of a pool.
-    pub warm: bool,
 }
 
 /// One line of the caller's answer.
@@ -53,9 +49,6 @@ pub enum Result {
     /// Nothing can be tried, and why.
     Failed(String),
 }
-
-/// Boxes that wait beside those that are attacked from.
-const WAITING: usize = 2;
 
 /// The most bytes of a brief.
 const MAX_BRIEF: u64 = 16 << 20;
@@ -108,7 +101,7 @@ type Key = std::result::Result<(), String>;
 
 fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
     let io = |what: &'static str| move |e: std::io::Error| format!("{what}: {}", io_text(&e));
-    let policy = load_policy(&brief.policy)?;
+    let policy = facts::load(&brief.policy).map_err(|e| e.to_string())?;
     let policy = facts::with_the_probe(policy);
     let exe = copy_of_program(&brief.dir).map_err(io("a copy of this program"))?;
     let dir = brief.dir.join("open");
@@ -153,7 +146,11 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         ..target.clone()
     };
     let outside = Target { facts: facts::beside(target.facts.clone()), ..outside };
-    let inside = Target { scratch: scratch_of(&policy), writable: writable_of(&policy), ..target };
+    let inside = Target {
+        scratch: facts::scratch(&policy).next().map(str::to_owned),
+        writable: facts::scratch(&policy).map(str::to_owned).collect(),
+        ..target
+    };
     let caller = Caller {
         policy,
         exe,
@@ -165,33 +162,10 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         degrade,
         cgroup: brief.cgroup.clone(),
         through: brief.through.clone(),
-        pool: brief
-            .warm
-            .then(|| Pool::new(WAITING))
-            .transpose()
-            .map_err(|e| e.to_string())?
-            .map(std::sync::Arc::new),
         inside,
         outside,
     };
     Ok((caller, key))
-}
-
-fn load_policy((name, text): &(String, Option<Vec<u8>>)) -> std::result::Result<Policy, String> {
-    let loaded = match text {
-        Some(text) => crate::policy::parse(name, text),
-        None => crate::policy::load_builtin(name),
-    };
-    loaded.map_err(|findings| crate::Error::from(findings).to_string())
-}
-
-fn writable_of(policy: &Policy) -> Vec<String> {
-    let scratch = policy.paths.iter().filter(|p| p.access.create && p.from.memory().is_some());
-    scratch.map(|p| p.at.clone()).collect()
-}
-
-fn scratch_of(policy: &Policy) -> Option<String> {
-    writable_of(policy).into_iter().next()
 }
 
 /// This program, where everybody can execute it. What follows its last segment

@@ -196,7 +196,7 @@ pub fn outlive_a_thread(_: &Target, steps: &mut Steps<'_>) -> Saw {
         match thread {
             Ok(thread) => {
                 no_matter(thread.join(), "it is dead");
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                super::rest(std::time::Duration::from_millis(5));
                 saw.note("the process afterwards", "alive");
             }
             Err(_) => saw.note("fatal call in a thread", "no second thread"),

@@ -518,7 +518,7 @@ pub fn heart(path: &str) -> ! {
         if let Ok(file) = fd::openat(libc::AT_FDCWD, &c(path), libc::O_CREAT | libc::O_WRONLY, 0o666) {
             no_matter(fd::write(file.as_raw_fd(), format!("{beat:020}").as_bytes()), "the next beat");
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        super::rest(std::time::Duration::from_millis(10));
         if beat > 3000 {
             break;
         }

@@ -24,7 +24,7 @@ pub mod work;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,8 @@ pub struct Facts {
     pub refused: Vec<(u32, String)>,
     /// Argument rules to replay with bits that the kernel ignores.
     pub replays: Vec<Replay>,
+    /// Whether the policy gives pairs of sockets.
+    pub socket_pairs: bool,
 }
 
 /// What a probe attacks.
@@ -331,6 +333,18 @@ pub fn in_child(what: &str, part: impl FnOnce() -> Saw) -> Saw {
 /// Kills a child of this process.
 pub fn kill(pid: i32) {
     no_matter(probe::call(libc::SYS_kill, &[pid.into(), libc::SIGKILL.into()]), "it has ended already");
+}
+
+/// Sleeps; or is busy for as long, under a policy without a call for it, where the standard library panics.
+pub fn rest(time: Duration) {
+    let begin = Instant::now();
+    let asked = [time.as_secs(), time.subsec_nanos().into()].map(u64::to_le_bytes).concat();
+    let clock = libc::CLOCK_MONOTONIC;
+    let slept =
+        probe::call(libc::SYS_clock_nanosleep, &[clock.into(), 0.into(), asked.as_slice().into(), 0.into()]);
+    while slept.is_err() && begin.elapsed() < time {
+        std::hint::spin_loop();
+    }
 }
 
 /// Everything until the other end closes; `None` when that takes too long.

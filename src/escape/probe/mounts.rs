@@ -232,10 +232,16 @@ pub fn reach_cgroups(target: &Target, _: &mut Steps<'_>) -> Saw {
         let opened = fd::openat(libc::AT_FDCWD, &c(path), libc::O_RDONLY, 0);
         saw.must_fail(path, opened);
     }
-    if let Ok(bytes) = read_some("/proc/self/mountinfo", 1 << 18) {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some(line) = text.lines().find(|l| l.contains(" - cgroup")) {
-            saw.leak(format!("a cgroup file system is mounted: {line}"));
+    // Wherever one shows, and above the root, where one that was not detached is.
+    let mounts = read_some("/proc/self/mountinfo", 1 << 18).unwrap_or_default();
+    let mounts = String::from_utf8_lossy(&mounts).into_owned();
+    let shown = mounts.lines().filter(|l| l.contains(" - cgroup")).filter_map(|l| l.split(' ').nth(4));
+    for (above, at) in shown.flat_map(|at| [("", at), ("/..", at), ("/../..", at)]) {
+        for file in ["", "/cgroup.procs", "/notify_on_release"] {
+            let path = format!("{above}{at}{file}");
+            saw.must_fail(&path, fd::openat(libc::AT_FDCWD, &c(&path), libc::O_RDONLY, 0));
+            let write = libc::O_WRONLY | libc::O_CLOEXEC;
+            saw.must_fail(format!("write {path}"), fd::openat(libc::AT_FDCWD, &c(&path), write, 0));
         }
     }
     if target.inside() {

@@ -2,10 +2,10 @@
 
 use std::os::fd::AsRawFd as _;
 
-use super::{Steps, Target, c, in_child, read_some, refuse};
+use super::{Steps, Target, c, in_child, read_some, refuse, step};
 use crate::escape::outcome::{Saw, name};
 use crate::sys::probe::{Arg, Room};
-use crate::sys::{fd, probe};
+use crate::sys::{Errno, fd, probe};
 
 /// `CLONE_NEWTIME`.
 const NEW_TIME: i32 = 0x80;
@@ -125,11 +125,18 @@ pub fn reach_netfilter(_: &Target, _: &mut Steps<'_>) -> Saw {
         let mut saw = Saw::new();
         let raw = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
         refuse!(saw, "unshare(NEWUSER|NEWNET)", SYS_unshare, libc::CLONE_NEWUSER | libc::CLONE_NEWNET);
-        let made = refuse!(saw, "socket(NETLINK_NETFILTER)", SYS_socket, libc::AF_NETLINK, raw, NETFILTER);
+        // The socket alone changes nothing: it is SK-02's.
+        let made = step!(saw, "socket(NETLINK_NETFILTER)", SYS_socket, libc::AF_NETLINK, raw, NETFILTER);
         if let Some(socket) = made {
-            // NFNL_MSG_BATCH_BEGIN for nf_tables.
-            let message = [20u32, 0x0001_0010, 0, 0, 0x0a00_0000].map(u32::to_le_bytes).concat();
-            refuse!(saw, "begin a batch", SYS_sendto, socket, message.as_slice(), message.len(), 0, 0, 0);
+            // NFNL_MSG_BATCH_BEGIN for nf_tables, with an answer.
+            let message = [20u32, 0x0005_0010, 0, 0, 0x0a00_0000].map(u32::to_le_bytes).concat();
+            step!(saw, "begin a batch", SYS_sendto, socket, message.as_slice(), message.len(), 0, 0, 0);
+            let answer = Room::default();
+            step!(saw, "its answer", SYS_recvfrom, socket, &answer, 64, libc::MSG_DONTWAIT, 0, 0);
+            // struct nlmsgerr: the error follows the header. Any other one is a batch that was looked at.
+            let error = i32::from_le_bytes(answer.bytes()[16..20].try_into().unwrap_or_default());
+            let refused = answer.bytes()[4..6] == [2, 0] && error == -libc::EPERM;
+            saw.must_fail("a batch", if refused { Err(Errno::EPERM) } else { Ok(()) });
         }
         saw
     })

@@ -26,7 +26,7 @@ pub fn victim() -> u8 {
     say(&format!("V {} {}", std::process::id(), room.address()));
     let mut byte = [0u8];
     while crate::sys::fd::read(0, &mut byte) == Err(crate::sys::Errno::EINTR) {
-        std::thread::sleep(Duration::from_millis(1));
+        super::rest(Duration::from_millis(1));
     }
     u8::from(room.bytes().is_empty())
 }

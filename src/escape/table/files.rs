@@ -2,8 +2,10 @@
 
 use super::{Attack, Control, FILTERED, REFUSED};
 use crate::Layer::{Capabilities, Landlock, MountNs, NoNewPrivs, Proc, Root, Seccomp, UserNs};
+use crate::escape::facts::NO_SCRATCH;
 use crate::escape::host::{binds, runs, store};
 use crate::escape::probe::{files, kernel, mounts};
+use crate::policy::model::Wx;
 
 const NO_OUT: &str = "this version has no --out: the payload's files are gone with the box";
 
@@ -229,6 +231,7 @@ pub const ATTACKS: &[Attack] = &[
         kernel::execute_written_memory,
     )
     .held_by(&[Seccomp])
+    .given((|policy| policy.wx == Wx::Allow, "the policy has `\"wx\": \"allow\"`"))
     .expect(TRIED),
     Attack::host(
         "FS-31",
@@ -258,6 +261,7 @@ pub const ATTACKS: &[Attack] = &[
         files::exhaust_inodes,
     )
     .held_by(&[Root])
+    .given(NO_SCRATCH)
     .expect(TRIED),
     Attack::shared(
         "FS-35",

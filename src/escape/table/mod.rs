@@ -13,6 +13,7 @@ use super::host::Caller;
 use super::outcome::Saw;
 use super::probe::Probe;
 use crate::Layer;
+use crate::policy::model::Policy;
 
 /// How it is known that a probe could have had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,9 @@ pub enum How {
     NotApplicable(&'static str),
 }
 
+/// Which policies give what an attack is after, and how that is said.
+pub type Given = (fn(&Policy) -> bool, &'static str);
+
 /// One line of the table.
 #[derive(Clone, Copy)]
 pub struct Attack {
@@ -77,6 +81,8 @@ pub struct Attack {
     pub expected: &'static [&'static str],
     /// How it is carried out.
     pub how: How,
+    /// What it would take is given by some policies: which ones, and how that is said.
+    pub given: Option<Given>,
 }
 
 impl std::fmt::Debug for Attack {
@@ -97,6 +103,7 @@ impl Attack {
             control: Control::Outside,
             expected: &[],
             how,
+            given: None,
         }
     }
 
@@ -151,6 +158,17 @@ impl Attack {
     const fn expect(mut self, expected: &'static [&'static str]) -> Self {
         self.expected = expected;
         self
+    }
+
+    const fn given(mut self, given: Given) -> Self {
+        self.given = Some(given);
+        self
+    }
+
+    /// Why it is not carried out in boxes of this policy, where that is the policy's own doing.
+    #[must_use]
+    pub fn given_by(&self, policy: &Policy) -> Option<&'static str> {
+        self.given.filter(|(by, _)| by(policy)).map(|(_, why)| why)
     }
 
     /// The two letters before the number.

@@ -50,16 +50,16 @@ pub const ATTACKS: &[Attack] = &[
     Attack::host("PS-06", "a daemon that outlives the run", "judges' CVEs; sandlock#238", ends::daemon)
         .with(processes::leave_daemon)
         .star()
-        .held_by(&[PidNs])
+        .held_by(&[PidNs, Cgroup])
         .control(Control::Own("the heart is seen to have beaten during the run"))
-        .expect(&["ok", "stopped"]),
+        .expect(&["ok", "stopped", "EPERM", "ENOSYS", "EAGAIN"]),
     Attack::host("PS-07", "a sibling whose status is taken for the payload's", "CLONE_PARENT", ends::sibling)
         .with(processes::make_sibling)
         .star()
         .held_by(&[Seccomp])
         .supervised()
         .control(Control::Outside)
-        .expect(&["EPERM", "ENOSYS", "EINVAL", "SIGSYS", "ok", "violation"]),
+        .expect(&["EPERM", "ENOSYS", "EINVAL", "SIGSYS", "violation"]),
     Attack::host("PS-08", "orphans kept from pid 1", "PR_SET_CHILD_SUBREAPER", ends::orphans)
         .with(processes::hide_orphans)
         .held_by(&[PidNs, Seccomp])
@@ -129,8 +129,8 @@ pub const ATTACKS: &[Attack] = &[
         mounts::reach_cgroups,
     )
     .star()
-    .held_by(&[Root, Landlock])
-    .expect(&["ENOENT", "EACCES", "EPERM", "ENOSYS", "ENODEV", "SIGSYS", "ENOTDIR", "ENOSPC"]),
+    .held_by(&[MountNs, Root, Landlock])
+    .expect(&["ENOENT", "EACCES", "EPERM", "ENOSYS", "ENODEV", "SIGSYS", "ENOTDIR", "ENOSPC", "EISDIR"]),
     Attack::host("CG-02", "children that are born before the limits", "cgexec", groups::from_the_start)
         .with(processes::fork_at_once)
         .held_by(&[Cgroup])

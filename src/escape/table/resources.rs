@@ -2,6 +2,7 @@
 
 use super::{Attack, Control};
 use crate::Layer::{Cgroup, IpcNs, MountNs, Rlimits, Root, Seccomp};
+use crate::escape::facts::NO_SCRATCH;
 use crate::escape::host::{binds, limits};
 use crate::escape::probe::{files, resources};
 
@@ -14,7 +15,7 @@ pub const ATTACKS: &[Attack] = &[
         .held_by(&[Cgroup, Rlimits])
         .control(Control::Own("as many as allowed are made before the first is refused"))
         .expect(&["EAGAIN", "ok", "ENOSYS", "EPERM", "violation"]),
-    Attack::host("DS-02", "memory without end: eight kinds", "every judge", limits::memory)
+    Attack::host("DS-02", "memory without end: nine kinds", "every judge", limits::memory)
         .with(resources::eat_memory)
         .star()
         .held_by(&[Cgroup])
@@ -36,6 +37,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("DS-03", "the scratch space, filled", "tmpfs without a size", files::exhaust_bytes)
         .star()
         .held_by(&[Root])
+        .given(NO_SCRATCH)
         .control(Control::Outside)
         .expect(&["ENOSPC", "ok", "ENOENT", "ENOMEM"]),
     Attack::shared("DS-04", "descriptors without end", "EMFILE", resources::exhaust_descriptors)
@@ -45,7 +47,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("DS-06", "buffers of sockets and pipes", "SCM_RIGHTS nested", resources::fill_buffers)
         .held_by(&[Seccomp, Cgroup])
         .control(Control::Outside)
-        .expect(&["ENOSYS", "EPERM", "SIGSYS"]),
+        .expect(&["ENOSYS", "EPERM", "SIGSYS", "the policy's"]),
     Attack::host(
         "DS-07",
         "output without end, on either stream and on both",

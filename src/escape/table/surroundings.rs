@@ -5,6 +5,7 @@ use crate::Layer::{
     Capabilities, CgroupNs, Descriptors, Keyring, Landlock, MountNs, NetNs, PidNs, Proc, Root, Seccomp,
     UserNs, UtsNs,
 };
+use crate::escape::facts::NO_SCRATCH;
 use crate::escape::host::{groups, launcher, pairs, runs};
 use crate::escape::probe::{descriptors, keys, leaks, namespaces, pidone, proc, processes, terminal};
 
@@ -84,8 +85,8 @@ pub const ATTACKS: &[Attack] = &[
         namespaces::reach_netfilter,
     )
     .star()
-    .held_by(&[Seccomp])
-    .expect(FILTERED),
+    .held_by(&[Seccomp, UserNs, Capabilities])
+    .expect(&["ENOSYS", "EPERM", "SIGSYS", "ENOSPC"]),
     Attack::host(
         "NS-07",
         "what is counted for each user, used up by another box",
@@ -408,8 +409,10 @@ pub const ATTACKS: &[Attack] = &[
     .with(leaks::talk_by_files)
     .star()
     .held_by(&[Root, Seccomp])
-    .control(Control::Own("beside the box the second process sees the lock of the first"))
-    .expect(&["ok", "ENOSYS", "EPERM", "EINVAL"]),
+    .control(Control::Own(
+        "beside the box the second process sees the lock of the first, and its opening of the file",
+    ))
+    .expect(&["ok", "none", "ENOSYS", "EPERM", "EINVAL"]),
     Attack::shared(
         "IL-02",
         "which pages of a shared file are in memory",
@@ -450,6 +453,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     Attack::host("IL-08", "free space and inodes as a channel between boxes", "statfs(2)", pairs::counters)
         .with(leaks::talk_by_counters)
+        .given(NO_SCRATCH)
         .held_by(&[MountNs])
         .control(Control::Own("the first box is seen to have filled its own"))
         .expect(&["ok", "0", "1", "2", "3", "4"]),

@@ -15,13 +15,14 @@ pub use dir::{name_of_own, unescape};
 mod v1;
 mod v2;
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::child::{Failed, Steps};
 use super::order::Step;
 use super::plan::{ENTRY_FDS, Entry, Plan};
+use crate::error::no_matter;
 use crate::sys::clone::Cgroup;
 use crate::sys::{Errno, fd, process};
 
@@ -341,6 +342,32 @@ impl Leaf {
             LeafKind::V1(l) => l.processes(),
             LeafKind::V2(l) => l.processes(),
         }
+    }
+
+    /// Kills, one by one, what is in it after the end of pid 1, which takes everything along; answers
+    /// whether it is empty.
+    ///
+    /// # Errors
+    /// The list cannot be read, or one of them cannot be held.
+    pub fn kill_the_rest(&self) -> std::io::Result<bool> {
+        let mut held = Vec::new();
+        for pid in self.processes()? {
+            match process::pidfd_open(pid) {
+                Ok(pidfd) => held.push((pid, pidfd)),
+                // It has ended since.
+                Err(Errno::ESRCH) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        if held.is_empty() {
+            return Ok(true);
+        }
+        // A number may have gone to somebody else before it was opened: what still is in the list is not.
+        let still = self.processes()?;
+        for (_, pidfd) in held.iter().filter(|(pid, _)| still.contains(pid)) {
+            no_matter(process::signal(pidfd.as_fd(), libc::SIGKILL), "it has ended");
+        }
+        Ok(false)
     }
 
     /// Removes it; answers what could not be removed.

@@ -10,6 +10,7 @@ use nix::sys::time::TimeSpec;
 use super::{HANGS, PATIENCE_NS, Supervisor};
 use crate::error::{errno_text, io_text};
 use crate::report::evidence::{Evidence, StreamEvidence};
+use crate::sandbox::meter::Meter;
 use crate::sandbox::strays::{self, Mark};
 use crate::sandbox::streams::Drain;
 use crate::sandbox::{traces, urgency};
@@ -17,6 +18,9 @@ use crate::sys::{Errno, process, time};
 
 /// How long pid 1 may linger before its strays are looked for.
 const LINGER: Duration = Duration::from_millis(200);
+
+/// How long what was killed in the cgroup may take before it is looked at again.
+const BETWEEN_KILLS: Duration = Duration::from_millis(1);
 
 /// How long a caller that wants an end still waits for those who read its streams.
 const LAST_BYTES: Duration = Duration::from_millis(200);
@@ -54,12 +58,22 @@ impl Supervisor<'_> {
                 break;
             }
         }
+        self.empty_leaf(deadline);
         if self.ended.is_none() {
             self.ended_ns = self.since_start();
         }
         self.evidence.wall_ns = self.ended_ns;
         self.evidence.ended = self.ended.map(|(ended, _)| ended);
         self.evidence.payload = self.ended.map(|(_, usage)| usage).unwrap_or_default();
+    }
+
+    /// Nothing is in the cgroup any more: pid 1 has taken it along. Should it ever not have been
+    /// everything's pid 1, this ends the rest.
+    fn empty_leaf(&self, deadline: u64) {
+        let Meter::Cgroup { leaf, .. } = &self.meter else { return };
+        while matches!(leaf.kill_the_rest(), Ok(false)) && time::monotonic_ns() < deadline {
+            std::thread::sleep(BETWEEN_KILLS);
+        }
     }
 
     /// Final counters.
