@@ -595,22 +595,7 @@ impl Builder {
     /// # Errors
     /// The request was refused before anything was made.
     pub fn spawn(self) -> Result<Running> {
-        let host = |e: io::Error| Error::new(Kind::Host, io_text(&e));
-        let cancel = Canceller::new().map_err(host)?;
-        let for_thread = cancel.clone();
-        let (tell, told) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("stockade".to_owned())
-            .spawn(move || run(self.request, &for_thread, || no_matter(tell.send(()), "nobody waits")))
-            .map_err(host)?;
-        if told.recv().is_ok() {
-            return Ok(Running { thread, cancel });
-        }
-        // Its end of the channel is gone without a word: it is at its end, or almost.
-        match join(thread) {
-            Err(error) => Err(error),
-            Ok(outcome) => Ok(Running { thread: std::thread::spawn(move || Ok(outcome)), cancel }),
-        }
+        Running::start(move |cancel, tell| run(self.request, cancel, tell))
     }
 }
 
@@ -626,6 +611,28 @@ pub struct Running {
 }
 
 impl Running {
+    /// In a thread of its own, which calls the second argument when the payload runs.
+    pub(super) fn start(
+        run: impl FnOnce(&Canceller, &dyn Fn()) -> Result<Outcome> + Send + 'static,
+    ) -> Result<Self> {
+        let host = |e: io::Error| Error::new(Kind::Host, io_text(&e));
+        let cancel = Canceller::new().map_err(host)?;
+        let for_thread = cancel.clone();
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("stockade".to_owned())
+            .spawn(move || run(&for_thread, &move || no_matter(tell.send(()), "nobody waits")))
+            .map_err(host)?;
+        if told.recv().is_ok() {
+            return Ok(Self { thread, cancel });
+        }
+        // Its end of the channel is gone without a word: it is at its end, or almost.
+        match join(thread) {
+            Err(error) => Err(error),
+            Ok(outcome) => Ok(Self { thread: std::thread::spawn(move || Ok(outcome)), cancel }),
+        }
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub fn make_as_wanted(shared: &Shared) {
                 let made = make(&kind, &seen, network);
                 shelves = shared.lock();
                 let unwanted = shelves.made(&kind, made);
-                shared.changed.notify_all();
+                shared.made.notify_all();
                 if unwanted.is_some() {
                     drop(shelves);
                     drop(unwanted);
@@ -78,7 +78,7 @@ pub fn make_as_wanted(shared: &Shared) {
                 drop(boxes);
                 shelves = shared.lock();
             }
-            Task::Rest => shelves = shared.wait(shelves),
+            Task::Rest(most) => shelves = shared.rest(shelves, most),
             Task::End => {
                 let rest = shelves.rest();
                 drop(shelves);

@@ -33,7 +33,7 @@ use self::maker::Ready;
 use self::shelf::Shelves;
 use super::compile::{self, Request, Seen};
 use super::launch::{self, Job, Stopped};
-use super::run::{Begin, Builder, Canceller, Outcome};
+use super::run::{Begin, Builder, Canceller, Outcome, Running};
 use super::supervise::Cancel;
 use crate::error::{Error, Kind as ErrorKind, Result, io_text, no_matter};
 use crate::sys::words;
@@ -78,8 +78,10 @@ pub struct Pool {
 #[derive(Debug)]
 struct Shared {
     shelves: Mutex<Shelves>,
-    /// Somebody wants a box, or one was made, or it is over.
-    changed: Condvar,
+    /// For makers: somebody wants a box, or it is over.
+    wanted: Condvar,
+    /// For takers: a box was made, or cannot be.
+    made: Condvar,
 }
 
 impl Shared {
@@ -87,23 +89,38 @@ impl Shared {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, shelves: MutexGuard<'a, Shelves>) -> MutexGuard<'a, Shelves> {
-        self.changed.wait(shelves).unwrap_or_else(PoisonError::into_inner)
+    /// A maker has nothing to do, for so long at most.
+    fn rest<'a>(&self, shelves: MutexGuard<'a, Shelves>, most: Option<Duration>) -> MutexGuard<'a, Shelves> {
+        match most {
+            None => self.wanted.wait(shelves).unwrap_or_else(PoisonError::into_inner),
+            Some(most) => self.wanted.wait_timeout(shelves, most).unwrap_or_else(PoisonError::into_inner).0,
+        }
     }
 
-    fn wait_a_little<'a>(&self, shelves: MutexGuard<'a, Shelves>) -> MutexGuard<'a, Shelves> {
-        self.changed.wait_timeout(shelves, LOOK).unwrap_or_else(PoisonError::into_inner).0
+    /// A taker waits for a box, but not without looking up.
+    fn wait<'a>(&self, shelves: MutexGuard<'a, Shelves>) -> MutexGuard<'a, Shelves> {
+        self.made.wait_timeout(shelves, LOOK).unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
 /// What a taker gets.
-enum Taken {
+enum Taken<'a> {
     /// A box that was made ahead.
-    Ready(Ready),
+    Ready(Ready, Turn<'a>),
     /// None can be had: one of its own will tell why, or do better.
     Nothing,
     /// The caller wants an end.
     Cancelled,
+}
+
+/// A job in a box of the pool, until it is over.
+struct Turn<'a>(&'a Shared);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.lock().done();
+        self.0.wanted.notify_all();
+    }
 }
 
 impl Pool {
@@ -113,7 +130,11 @@ impl Pool {
     /// # Errors
     /// No thread can be started.
     pub fn new(ready: usize) -> Result<Self> {
-        let shared = Arc::new(Shared { shelves: Mutex::new(Shelves::new(ready)), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            shelves: Mutex::new(Shelves::new(ready)),
+            wanted: Condvar::new(),
+            made: Condvar::new(),
+        });
         let cpus = usize::try_from(super::clock::usable_cpus()).unwrap_or(1);
         let mut pool = Self { shared, makers: Vec::new() };
         for _ in 0..cpus.min(ready.max(1)) {
@@ -154,13 +175,15 @@ impl Pool {
             return alone(begin, request, seen, cancel, started);
         };
         match self.take(kind, &seen, cancel) {
-            Taken::Ready(mut ready) => {
+            Taken::Ready(mut ready, turn) => {
                 ready.equip(request, &seen)?;
                 let job = Job { words: &words, payload: seen.payload().map(|p| p.file.as_fd()) };
                 let (compiled, launched) = ready.start(&job, cancel.fd());
                 // The job's files stay open no longer than in any other run.
                 drop(seen);
-                Ok(begin.finish(compiled, launched, cancel, started))
+                let outcome = begin.finish(compiled, launched, cancel, started);
+                drop(turn);
+                Ok(outcome)
             }
             Taken::Nothing => alone(begin, request, seen, cancel, started),
             Taken::Cancelled => {
@@ -168,6 +191,16 @@ impl Pool {
                 Ok(begin.finish(compiled, Err(Stopped::Cancelled), cancel, started))
             }
         }
+    }
+
+    /// Starts a job, supervised by a thread of its own; comes back when the payload
+    /// runs, or when it cannot.
+    ///
+    /// # Errors
+    /// As [`Builder::run`].
+    pub fn spawn(self: &Arc<Self>, job: Builder) -> Result<Running> {
+        let pool = Arc::clone(self);
+        Running::start(move |cancel, tell| pool.run_with(job, cancel, tell))
     }
 
     /// Makes boxes for jobs like this one, and comes back when they wait. Answers how many do.
@@ -186,48 +219,48 @@ impl Pool {
         let mut shelves = self.shared.lock();
         let at = shelves.find_or_add(kind, &seen);
         let kind = shelves.promise(at);
-        self.shared.changed.notify_all();
+        self.shared.wanted.notify_all();
         loop {
             match shelves.state_of(&kind) {
                 shelf::State::Full(count) => return Ok(count),
                 shelf::State::Refused => return Err(cannot("a box of its own will tell the reason")),
-                shelf::State::Filling => shelves = self.shared.wait_a_little(shelves),
+                shelf::State::Filling => shelves = self.shared.wait(shelves),
             }
         }
     }
 
     /// A box for a job of this kind; waits while one is being made.
-    fn take(&self, kind: Kind, seen: &Seen, cancel: &dyn Cancel) -> Taken {
+    fn take(&self, kind: Kind, seen: &Seen, cancel: &dyn Cancel) -> Taken<'_> {
         let mut shelves = self.shared.lock();
         let at = shelves.find_or_add(kind, seen);
         let kind = shelves.ask(at);
-        let mut refused = false;
+        let mut told_to_end = false;
         let mut broken = 0;
         loop {
-            match shelves.take(&kind, refused) {
+            match shelves.take(&kind, told_to_end) {
                 shelf::Answer::Box(ready) => {
-                    self.shared.changed.notify_all();
+                    self.shared.wanted.notify_all();
                     drop(shelves);
+                    let turn = Turn(&self.shared);
                     if ready.is_whole() {
-                        return Taken::Ready(ready);
+                        return Taken::Ready(ready, turn);
                     }
                     // Killed from outside while it waited.
-                    drop(ready);
+                    drop((ready, turn));
                     broken += 1;
                     if broken == MOST_BROKEN {
                         return Taken::Nothing;
                     }
                     shelves = self.shared.lock();
                     shelves.ask_again(&kind);
+                    self.shared.wanted.notify_all();
                 }
-                shelf::Answer::Refused => {
-                    self.shared.changed.notify_all();
-                    return if refused { Taken::Cancelled } else { Taken::Nothing };
-                }
+                shelf::Answer::Refused if told_to_end => return Taken::Cancelled,
+                shelf::Answer::Refused => return Taken::Nothing,
                 shelf::Answer::Wait => {
-                    self.shared.changed.notify_all();
-                    shelves = self.shared.wait_a_little(shelves);
-                    refused = wants_end(cancel);
+                    self.shared.wanted.notify_one();
+                    shelves = self.shared.wait(shelves);
+                    told_to_end = wants_end(cancel);
                 }
             }
         }
@@ -237,7 +270,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.lock().end();
-        self.shared.changed.notify_all();
+        self.shared.wanted.notify_all();
         for maker in self.makers.drain(..) {
             no_matter(maker.join(), "its boxes die with it");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::kind::Kind;
 use super::maker::Ready;
@@ -12,6 +13,9 @@ const FORGET_AFTER: u64 = 64;
 
 /// Jobs for which a kind whose box could not be made is left to itself.
 const REFUSED_FOR: u64 = 16;
+
+/// As long as there is a stock, a job has the machine for itself at first: most end within that time.
+const CALM: Duration = Duration::from_millis(5);
 
 /// Boxes of one kind.
 #[derive(Debug)]
@@ -35,6 +39,9 @@ struct Shelf {
 pub struct Shelves {
     shelves: Vec<Shelf>,
     jobs: u64,
+    /// Jobs in boxes of this pool, and when the last one began.
+    running: usize,
+    begun: Option<Instant>,
     most: usize,
     ended: bool,
 }
@@ -65,8 +72,8 @@ pub enum Task {
     Make(Arc<Kind>, Arc<Seen>),
     /// Destroy these.
     Destroy(Vec<Ready>),
-    /// Wait.
-    Rest,
+    /// Wait, for so long at most.
+    Rest(Option<Duration>),
     /// It is over.
     End,
 }
@@ -84,7 +91,7 @@ impl Shelf {
 
 impl Shelves {
     pub const fn new(most: usize) -> Self {
-        Self { shelves: Vec::new(), jobs: 0, most, ended: false }
+        Self { shelves: Vec::new(), jobs: 0, running: 0, begun: None, most, ended: false }
     }
 
     pub fn find_or_add(&mut self, kind: Kind, seen: &Seen) -> usize {
@@ -138,6 +145,7 @@ impl Shelves {
         if !gives_up {
             if let Some(ready) = shelf.ready.pop_front() {
                 shelf.waiting -= 1;
+                (self.running, self.begun) = (self.running + 1, Some(Instant::now()));
                 return Answer::Box(ready);
             }
             if !ended && shelf.refused_until <= jobs {
@@ -146,6 +154,11 @@ impl Shelves {
         }
         shelf.waiting -= 1;
         Answer::Refused
+    }
+
+    /// A job is over.
+    pub fn done(&mut self) {
+        self.running = self.running.saturating_sub(1);
     }
 
     pub fn state_of(&mut self, kind: &Arc<Kind>) -> State {
@@ -179,12 +192,16 @@ impl Shelves {
             return Task::Destroy(shelf.ready.pop_front().into_iter().collect());
         }
         let open = self.shelves.iter_mut().filter(|s| s.refused_until <= jobs && s.lacks(share));
+        let calm = self.begun.filter(|_| self.running > 0).and_then(|at| CALM.checked_sub(at.elapsed()));
         match open.max_by_key(|s| (s.waiting > s.ready.len() + s.making, s.last)) {
+            Some(shelf) if calm.is_some() && 2 * shelf.ready.len() >= share.max(2) && shelf.waiting == 0 => {
+                Task::Rest(calm)
+            }
             Some(shelf) => {
                 shelf.making += 1;
                 Task::Make(Arc::clone(&shelf.kind), Arc::clone(&shelf.seen))
             }
-            None => Task::Rest,
+            None => Task::Rest(None),
         }
     }
 

@@ -1,0 +1,182 @@
+//! The library's pool: boxes that wait, what becomes of them, and that none is used twice.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::{Caller, leaves_of, patience, payload, work};
+use stockade::Layer;
+use stockade::policy::{Overrides, Policy, load_builtin};
+use stockade::report::verdict::Verdict;
+use stockade::sandbox::{Builder, Input, Output, Pool, Sandbox, StoreChoice};
+
+/// Children of this process are counted, so one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn own() -> Caller {
+    if common::is_root() { Caller::Root } else { Caller::User }
+}
+
+fn job(policy: &Policy, program: &Path) -> Builder {
+    let store = StoreChoice::At(work().join("pool-store"));
+    let job = Sandbox::builder(policy.clone(), program).store(store).stdout(Output::Capture);
+    if own().has_cgroup() { job } else { job.degrade(Layer::Cgroup) }
+}
+
+fn native() -> Policy {
+    load_builtin("native").unwrap()
+}
+
+/// Processes that this one has made and not waited for.
+fn children() -> BTreeSet<i32> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks
+        .flat_map(|task| of(task).split_whitespace().map(|p| p.parse().unwrap()).collect::<Vec<i32>>())
+        .collect()
+}
+
+#[test]
+fn pool_warmed_up_has_boxes_that_wait_and_dropped_has_none() {
+    let _alone = alone();
+    let cat = Path::new("/usr/bin/cat");
+    let pool = Pool::new(3).unwrap();
+    assert_eq!(children().len(), 0, "nothing is made before it is wanted");
+    assert_eq!(pool.warm_up(&job(&native(), cat)).unwrap(), 3);
+    // The process that writes the payload, pid 1 and the payload's process of each.
+    assert_eq!(children().len(), 9);
+    let outcome = pool.run(job(&native(), cat).stdin(Input::Bytes(b"through\n".to_vec()))).unwrap();
+    assert_eq!((outcome.report.verdict, outcome.stdout.as_slice()), (Verdict::Ok, b"through\n".as_slice()));
+    assert_eq!(pool.warm_up(&job(&native(), cat)).unwrap(), 3);
+    drop(pool);
+    assert_eq!(children().len(), 0);
+    assert_eq!(leaves_of(std::process::id()), Vec::<String>::new());
+}
+
+#[test]
+fn pool_box_that_was_killed_while_it_waited_is_not_used() {
+    let _alone = alone();
+    let echo = Path::new("/usr/bin/echo");
+    let pool = Pool::new(2).unwrap();
+    let with = |word: &str| job(&native(), echo).args([word]);
+    assert_eq!(pool.warm_up(&with("")).unwrap(), 2);
+    let killed = children();
+    // Pid 1 of a box does not end before its other process was waited for.
+    let is_init = |pid: &&i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "init\n";
+    let of_init: BTreeSet<i32> = killed.iter().filter(is_init).copied().collect();
+    assert_eq!((killed.len(), of_init.len()), (6, 2));
+    for pid in &killed {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    // A kill is on its way for a moment; only this process can see them off.
+    let dead = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ");
+    let until = Instant::now() + patience(Duration::from_secs(5));
+    while !killed.iter().filter(|pid| !of_init.contains(pid)).all(dead) {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for word in ["first", "second", "third"] {
+        let outcome = pool.run(with(word)).unwrap();
+        assert_eq!(outcome.report.verdict, Verdict::Ok, "{}", outcome.report.reason);
+        assert_eq!(outcome.stdout, format!("{word}\n").into_bytes());
+        assert!(outcome.report.cleanup.ok);
+    }
+    drop(pool);
+    assert_eq!(children().len(), 0);
+}
+
+#[test]
+fn pool_jobs_of_many_threads_and_kinds_keep_their_words_and_limits() {
+    let _alone = alone();
+    let probe = payload("probe.c", &["-static", "-pthread"]);
+    let pool = Arc::new(Pool::new(2).unwrap());
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (pool, probe) = (&pool, &probe);
+            scope.spawn(move || {
+                for round in 0..6u64 {
+                    let memory = (32 + 8 * thread) << 20;
+                    let limits = Overrides { memory: Some(memory), ..Overrides::default() };
+                    let policy = native().with_overrides(&limits).unwrap();
+                    let code = (10 * thread + round).to_string();
+                    let outcome = pool.run(job(&policy, probe).args(["exit", &code])).unwrap();
+                    assert_eq!(outcome.report.exit_code.map(|c| c.to_string()), Some(code));
+                    let report = serde_json::to_value(&outcome.report).unwrap();
+                    assert_eq!(report["limits"]["memory_bytes"], memory);
+                }
+            });
+        }
+    });
+    drop(pool);
+    assert_eq!(children().len(), 0);
+    assert_eq!(leaves_of(std::process::id()), Vec::<String>::new());
+}
+
+#[test]
+fn pool_box_is_never_used_twice() {
+    let _alone = alone();
+    let neighbour = payload("neighbour.c", &["-static"]);
+    let pool = Pool::new(2).unwrap();
+    pool.warm_up(&job(&native(), &neighbour)).unwrap();
+    for _ in 0..4 {
+        let left = pool.run(job(&native(), &neighbour).args(["leave"])).unwrap();
+        assert!(String::from_utf8_lossy(&left.stdout).starts_with("file: ok\n"), "the control");
+        let seen = pool.run(job(&native(), &neighbour).args(["look"])).unwrap();
+        assert!(String::from_utf8_lossy(&seen.stdout).starts_with("file: ENOENT\n"));
+    }
+}
+
+#[test]
+fn pool_networks_are_shared_only_where_no_socket_can_be_made() {
+    let _alone = alone();
+    let networks = |policy: &Policy| {
+        let pool = Pool::new(1).unwrap();
+        let run = || {
+            let outcome = pool.run(job(policy, Path::new("/usr/bin/true"))).unwrap();
+            assert_eq!(outcome.report.verdict, Verdict::Ok, "{}", outcome.report.reason);
+            outcome.report.layers["net_ns"].kernel["inode"].as_u64().unwrap()
+        };
+        // All at one time, so that no number is used again: each job finds another box that waits.
+        let all: Vec<u64> = (0..4).map(|_| run()).collect();
+        let own = std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/net").unwrap());
+        assert!(!all.contains(&own));
+        all.windows(2).all(|pair| pair[0] == pair[1])
+    };
+    let mut with_pairs: serde_json::Value =
+        serde_json::from_str(stockade::policy::builtin_text("native").unwrap()).unwrap();
+    let pairs = serde_json::json!({
+        "calls": ["socketpair"],
+        "if": [
+            { "arg": "domain", "eq": "AF_UNIX" },
+            { "arg": "type", "masked": "0xf", "in": ["SOCK_STREAM", "SOCK_SEQPACKET"] },
+        ],
+        "comment": "so that something like a socket can be made",
+    });
+    with_pairs["syscalls+"] = serde_json::json!({ "allow": [pairs] });
+    let with_pairs = stockade::policy::parse("pairs.json", with_pairs.to_string().as_bytes()).unwrap();
+    assert_eq!(networks(&native()), common::is_root());
+    assert!(!networks(&with_pairs), "not even as root");
+}
+
+#[test]
+fn pool_job_that_is_killed_from_outside_says_so() {
+    let _alone = alone();
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let sleep = job(&native(), Path::new("/usr/bin/sleep")).args(["60"]);
+    pool.warm_up(&sleep).unwrap();
+    let running = pool.spawn(sleep).unwrap();
+    let begin = Instant::now();
+    running.kill();
+    let outcome = running.wait().unwrap();
+    assert_eq!(outcome.report.verdict, Verdict::Cancelled);
+    assert!(begin.elapsed() < patience(Duration::from_secs(5)));
+}
