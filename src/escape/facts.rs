@@ -37,8 +37,7 @@ pub const NO_SCRATCH: super::table::Given =
 
 /// Places in memory where a payload may write.
 pub fn scratch(policy: &Policy) -> impl Iterator<Item = &str> {
-    let tmpfs = |from: &PathSource| matches!(from, PathSource::Tmpfs { .. });
-    policy.paths.iter().filter(move |p| p.access.create && tmpfs(&p.from)).map(|p| p.at.as_str())
+    policy.paths.iter().filter(|p| p.access.create && p.from.memory().is_some()).map(|p| p.at.as_str())
 }
 
 /// `socketpair`.

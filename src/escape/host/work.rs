@@ -100,18 +100,21 @@ fn own_mounts() {
 type Key = std::result::Result<(), String>;
 
 fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
-    let io = |e: std::io::Error| io_text(&e);
+    let io = |what: &'static str| move |e: std::io::Error| format!("{what}: {}", io_text(&e));
     let policy = facts::load(&brief.policy).map_err(|e| e.to_string())?;
     let policy = facts::with_the_probe(policy);
-    let exe = copy_of_program(&brief.dir).map_err(io)?;
+    let exe = copy_of_program(&brief.dir).map_err(io("a copy of this program"))?;
     let dir = brief.dir.join("open");
-    let den = Den::new(dir.clone(), &brief.token, "attack", &exe).map_err(io)?;
-    let control_den = Den::new(brief.dir.join("control"), &brief.token, "control", &exe).map_err(io)?;
-    let terminal = Terminal::open().map_err(io)?;
+    let den = Den::new(dir.clone(), &brief.token, "attack", &exe).map_err(io("what is to be attacked"))?;
+    let control_den = Den::new(brief.dir.join("control"), &brief.token, "control", &exe)
+        .map_err(io("what the control attacks"))?;
+    let terminal = Terminal::open().map_err(io("a terminal (mount -t devpts devpts /dev/pts)"))?;
     let key_name = format!("{}-key", brief.token);
     let key = keep_key(&key_name, &format!("{}-key", brief.token));
     // Left open until this process ends.
-    std::mem::forget(Forgotten::leave(&dir, terminal.descriptor()).map_err(io)?);
+    std::mem::forget(
+        Forgotten::leave(&dir, terminal.descriptor()).map_err(io("descriptors that are left open"))?,
+    );
     let degrade = brief.degrade.iter().filter_map(|l| l.parse::<Layer>().ok()).collect::<BTreeSet<_>>();
     let target = Target {
         place: Place::Inside,
