@@ -37,7 +37,8 @@ pub const NO_SCRATCH: super::table::Given =
 
 /// Places in memory where a payload may write.
 pub fn scratch(policy: &Policy) -> impl Iterator<Item = &str> {
-    policy.paths.iter().filter(|p| p.access.create && p.from.memory().is_some()).map(|p| p.at.as_str())
+    let writable = policy.paths.iter().filter(|p| p.access.create && p.from.memory().is_some());
+    writable.map(|p| p.at.as_str())
 }
 
 /// `socketpair`.
