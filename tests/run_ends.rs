@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::{Caller, Ran, patience, payload, run, sample};
+use common::{Caller, Ran, patience, payload, payload_of, run, sample};
 
 fn probe() -> std::path::PathBuf {
     payload("probe.c", &["-static", "-pthread"])
@@ -188,4 +188,45 @@ fn signal_that_the_caller_ignores_does_not_cancel() {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(124));
+}
+
+/// The first thread ends before another one, which ends the program.
+const LEADER_ENDS_FIRST: &str = r#"
+#include <pthread.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+static void *last(void *none) {
+    sleep(1);
+    write(1, "last\n", 5);
+    syscall(SYS_exit_group, 5);
+    return none;
+}
+int main(void) {
+    pthread_t thread;
+    if (pthread_create(&thread, 0, last, 0)) return 1;
+    syscall(SYS_exit, 0);
+}
+"#;
+
+/// A supervisor with real-time priority that reaps while the last thread is still on its way out waits
+/// for it busily, on the CPU that the thread needs, until the kernel takes real-time threads theirs away:
+/// 0.95 s of each second.
+#[test]
+fn program_whose_first_thread_ends_first_is_reaped_at_once() {
+    const RUNS: usize = 12;
+    let program = payload_of("leader-ends-first", LEADER_ENDS_FIRST, &["-static", "-pthread"]);
+    for caller in Caller::all() {
+        let mut late = Vec::new();
+        for _ in 0..RUNS {
+            let ran = run(caller, &program).go();
+            assert_eq!((ran.status, ran.verdict()), (5, "nonzero_exit"), "{caller:?}: {}", ran.all());
+            let wall = ran.report["usage"]["wall_ns"].as_u64().unwrap();
+            assert!(wall >= 1_000_000_000, "{wall}");
+            if wall > 1_800_000_000 {
+                late.push(wall);
+            }
+        }
+        // A busy machine may be late at times.
+        assert!(late.len() <= RUNS / 6, "{caller:?}: {late:?}");
+    }
 }

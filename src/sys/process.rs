@@ -50,7 +50,23 @@ impl From<&libc::rusage> for Usage {
 /// # References
 /// `waitid(2)`
 pub fn wait(pidfd: BorrowedFd<'_>, block: bool) -> Result<(Ended, Usage)> {
-    wait_id(libc::P_PIDFD, pidfd.as_raw_fd(), block)
+    wait_id(libc::P_PIDFD, pidfd.as_raw_fd(), if block { 0 } else { libc::WNOHANG })
+}
+
+/// Whether a child has ended; it is not reaped.
+///
+/// # Errors
+/// `ECHILD` when somebody else has reaped it.
+///
+/// # References
+/// `waitid(2)`, `WNOWAIT`
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool> {
+    let look = libc::WNOHANG | libc::WNOWAIT;
+    match wait_id(libc::P_PIDFD, pidfd.as_raw_fd(), look) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN) => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Waits for one child by its pid, of any clone flavour, and reaps it.
@@ -58,13 +74,13 @@ pub fn wait(pidfd: BorrowedFd<'_>, block: bool) -> Result<(Ended, Usage)> {
 /// # References
 /// `waitid(2)`, `__WALL`
 pub fn wait_pid(pid: i32, block: bool) -> Result<(Ended, Usage)> {
-    wait_id(libc::P_PID, pid, block)
+    wait_id(libc::P_PID, pid, if block { 0 } else { libc::WNOHANG })
 }
 
-fn wait_id(kind: u32, id: i32, block: bool) -> Result<(Ended, Usage)> {
+fn wait_id(kind: u32, id: i32, how: i32) -> Result<(Ended, Usage)> {
     let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    let options = libc::WEXITED | libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    let options = libc::WEXITED | libc::__WALL | how;
     loop {
         // SAFETY: both pointers are to live, writable structures of the kernel's types.
         match unsafe { raw!(waitid, kind, id, info.as_mut_ptr(), options, usage.as_mut_ptr()) } {

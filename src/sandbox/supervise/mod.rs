@@ -72,6 +72,7 @@ pub struct Supervisor<'a> {
     choosing_until: Option<u64>,
     ended: Option<(Ended, Usage)>,
     ended_ns: u64,
+    ahead: Option<Ahead>,
 }
 
 /// What the loop knows of the next moment it must look at something.
@@ -112,6 +113,7 @@ impl<'a> Supervisor<'a> {
             choosing_until: None,
             ended: None,
             ended_ns: 0,
+            ahead: None,
         }
     }
 
@@ -129,7 +131,7 @@ impl<'a> Supervisor<'a> {
     /// cgroup is empty and can be removed; how long the box took to go after its payload; and who took notes.
     pub fn run(mut self) -> (Evidence, Meter, u64, Option<Explainer>) {
         no_matter(time::exact_timers(), "kills are late by 50 µs then");
-        let ahead = Ahead::of_others();
+        self.ahead = Some(Ahead::of_others());
         if let Err(e) = self.watch_until_end() {
             self.fail(format!("the supervisor cannot watch the box: {}", io_text(&e)));
         }
@@ -137,7 +139,7 @@ impl<'a> Supervisor<'a> {
         self.take_down();
         self.collect();
         let teardown_ns = self.since_start().saturating_sub(self.ended_ns);
-        drop(ahead);
+        self.ahead = None;
         self.streams.stop_input();
         self.drain();
         self.stream_evidence();
@@ -176,11 +178,13 @@ impl<'a> Supervisor<'a> {
 
     /// Whether the payload has ended; takes note of how and when it did.
     fn has_ended(&mut self) -> bool {
-        if self.ended.is_none()
-            && let Ok(ended) = process::wait(self.launched.payload.pidfd.as_fd(), false)
-        {
+        let payload = self.launched.payload.pidfd.as_fd();
+        if self.ended.is_none() && process::has_ended(payload) == Ok(true) {
             self.ended_ns = self.since_start();
-            self.ended = Some(ended);
+            // Reaping may have to wait, busily, for what the last thread of it has not finished yet:
+            // on this CPU, where it comes only after whoever goes ahead.
+            self.ahead = None;
+            self.ended = process::wait(payload, false).ok();
         }
         self.ended.is_some()
     }
