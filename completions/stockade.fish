@@ -27,6 +27,7 @@ end
 complete -c stockade -n "__fish_stockade_needs_command" -s h -l help -d 'Print help'
 complete -c stockade -n "__fish_stockade_needs_command" -s V -l version -d 'Print version'
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "run" -d 'Run one program under every layer, and report what the kernel showed'
+complete -c stockade -n "__fish_stockade_needs_command" -f -a "batch" -d 'Runs many programs: jobs as JSON lines on standard input, reports on standard output'
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "image" -d 'Makes, moves, shows and keeps images'
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "doctor" -d 'Tells what this host can give a box, and what to do about the rest'
 complete -c stockade -n "__fish_stockade_needs_command" -f -a "policy" -d 'Looks at policies: lists, shows, checks, explains and compares them'
@@ -60,6 +61,15 @@ complete -c stockade -n "__fish_stockade_using_subcommand run" -l explain -d 'Sa
 complete -c stockade -n "__fish_stockade_using_subcommand run" -s q -l quiet -d 'No verdict line, not even on a terminal'
 complete -c stockade -n "__fish_stockade_using_subcommand run" -s v -l verbose -d 'The verdict line, the notes and every layer, on standard error'
 complete -c stockade -n "__fish_stockade_using_subcommand run" -s h -l help -d 'Print help'
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -l slots -d 'Jobs at one time [default: as many as there are CPUs]' -r
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -s p -l policy -d 'The policy of jobs that name none: a built-in one, or a file (with \'/\' or ending in .json) [default: the image\'s own, else native]' -r
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -l degrade -d 'Runs although this host cannot give that layer in full; the reports say so' -r
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -l cgroup -d 'A delegated cgroup (v2) that contains the one stockade runs in' -r -F
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -l store -d 'Where root file systems are kept [default: $STOCKADE_STORE, or stockade\'s place among the user\'s data]' -r -F
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -l in-order -d 'Reports come in the order of the jobs, not as they finish'
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -l pin -d 'Each slot\'s programs keep to a CPU of its own, on different cores as far as there are any'
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -s q -l quiet -d 'No line that tells how far things are, not even on a terminal'
+complete -c stockade -n "__fish_stockade_using_subcommand batch" -s h -l help -d 'Print help'
 complete -c stockade -n "__fish_stockade_using_subcommand image; and not __fish_seen_subcommand_from build import export list inspect files why diff verify sbom slim remove gc help" -l store -d 'Where images are kept [default: $STOCKADE_STORE, or stockade\'s place among the user\'s data]' -r -F
 complete -c stockade -n "__fish_stockade_using_subcommand image; and not __fish_seen_subcommand_from build import export list inspect files why diff verify sbom slim remove gc help" -s h -l help -d 'Print help'
 complete -c stockade -n "__fish_stockade_using_subcommand image; and not __fish_seen_subcommand_from build import export list inspect files why diff verify sbom slim remove gc help" -f -a "build" -d 'Makes an image out of files of this host'
@@ -180,12 +190,13 @@ complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l throu
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l cgroup -d 'A delegated cgroup (v2) that contains the one stockade runs in' -r -F
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l list -d 'Shows every attack, and tries none'
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run image doctor policy escape-check help" -f -a "run" -d 'Run one program under every layer, and report what the kernel showed'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run image doctor policy escape-check help" -f -a "image" -d 'Makes, moves, shows and keeps images'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run image doctor policy escape-check help" -f -a "doctor" -d 'Tells what this host can give a box, and what to do about the rest'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run image doctor policy escape-check help" -f -a "policy" -d 'Looks at policies: lists, shows, checks, explains and compares them'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run image doctor policy escape-check help" -f -a "escape-check" -d 'Attacks this host from inside boxes, and sees whether they hold'
-complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run image doctor policy escape-check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "run" -d 'Run one program under every layer, and report what the kernel showed'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "batch" -d 'Runs many programs: jobs as JSON lines on standard input, reports on standard output'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "image" -d 'Makes, moves, shows and keeps images'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "doctor" -d 'Tells what this host can give a box, and what to do about the rest'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "policy" -d 'Looks at policies: lists, shows, checks, explains and compares them'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "escape-check" -d 'Attacks this host from inside boxes, and sees whether they hold'
+complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stockade -n "__fish_stockade_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "build" -d 'Makes an image out of files of this host'
 complete -c stockade -n "__fish_stockade_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "import" -d 'Makes an image out of an OCI layout, a docker-archive, a root file system or a directory'
 complete -c stockade -n "__fish_stockade_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "export" -d 'Writes an image where others can read it'

@@ -71,6 +71,7 @@ compile_error!(
     "stockade runs on 64-bit Linux on x86 only: its filters, call tables and entry code are written for it"
 );
 
+pub mod batch;
 pub mod doctor;
 pub mod error;
 pub mod escape;

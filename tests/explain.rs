@@ -6,7 +6,7 @@ mod patch_support;
 
 use std::path::PathBuf;
 
-use common::{Caller, Ran, Run, payload, run, stockade, work};
+use common::{Caller, Ran, Run, payload, run, slow, stockade, work};
 use patch_support::patch;
 use serde_json::{Value, json};
 
@@ -263,6 +263,8 @@ fn writer_of_a_longer_file_runs_when_its_explanation_is_followed() {
 #[test]
 fn program_with_more_stack_runs_when_its_explanation_is_followed() {
     limit(&["stack", "3"], &["--stack", "1MiB"], "stack");
+    // One that may be as large as the memory.
+    limit(&["frame"], &[], "stack");
 }
 
 #[test]
@@ -281,13 +283,17 @@ fn call_of_another_architecture_is_said_to_be_the_end_under_every_policy() {
 
 #[test]
 fn program_with_more_time_runs_when_its_explanation_is_followed() {
-    limit(&["spin", "600"], &["--cpu-time", "400ms"], "cpu_time");
-    limit(&["sleep", "900"], &["--wall-time", "600ms"], "wall_time");
+    let (spin, sleep) = ((600 * slow()).to_string(), (900 * slow()).to_string());
+    limit(&["spin", &spin], &["--cpu-time", "400ms"], "cpu_time");
+    limit(&["sleep", &sleep], &["--wall-time", "600ms"], "wall_time");
 }
 
 #[test]
 fn what_no_policy_may_allow_is_said_to_be_so() {
-    let cases: [(&[&str], &str, &str, &str); 5] = [
+    let cases: [(&[&str], &str, &str, &str); 8] = [
+        (&["mlock"], "mlock", "EPERM", "no box may lock memory"),
+        (&["mlockall"], "mlockall", "ENOSYS", "no box may lock memory"),
+        (&["hostname"], "sethostname", "ENOSYS", "wants a capability"),
         (&["openat2"], "openat2", "ENOSYS", "its mode is behind a pointer"),
         (&["unshare"], "unshare", "EPERM", "it enters other namespaces"),
         (&["vsock"], "socket", "ENOSYS", "no namespace holds AF_VSOCK"),
@@ -306,6 +312,17 @@ fn what_no_policy_may_allow_is_said_to_be_so() {
             let line = ran.stderr.lines().find(|l| l.starts_with("stockade: explain: ")).unwrap();
             assert!(line.contains("; nothing can allow it: ") && line.contains(why), "{line}");
         }
+    }
+}
+
+#[test]
+fn crash_is_not_blamed_on_the_stack_alone() {
+    for caller in Caller::all() {
+        let ran = run(caller, wants()).options(["--explain"]).args(["crash"]).go();
+        assert_eq!((ran.verdict(), ran.status), ("signaled", 139), "{}", ran.all());
+        let cause = causes(&ran)[0];
+        let what = "the program died of SIGSEGV: a pointer was wrong, or its stack needs more than 256MiB";
+        assert_eq!((&cause["what"], &cause["limit"]), (&json!(what), &json!("stack")), "{cause:#}");
     }
 }
 

@@ -76,6 +76,8 @@ fn way_to(step: Step, caller: Caller) -> Option<Way> {
         Step::BindOpen if root => None,
         Step::BindOpen | Step::BindFlags => Some(Way::Bind),
         Step::LoopbackUp => Some(Way::Loopback),
+        // Only in boxes made ahead, and where a CPU is asked for.
+        Step::PayloadLater | Step::ReceiveJob | Step::HandJob | Step::PinCpu => None,
         Step::FsIds | Step::Groups if !root => None,
         Step::MakeLeaf | Step::SetLimit | Step::HandLeaf | Step::ReceiveLeaf if !root => None,
         Step::EnterLeaf if !root || v2() => None,

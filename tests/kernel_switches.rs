@@ -72,7 +72,7 @@ fn user_namespaces_switched_off_for_users_refuse_users_and_leave_root_one() {
     {
         let _off = Switch::set("kernel/unprivileged_userns_clone", "0");
         let user = ran(Caller::User, &["exit", "0"], None);
-        let expected = "stockade: setup_failed: clone-middle: clone3(NEWUSER|NEWNS|NEWNET|NEWIPC|NEWUTS) (supervisor): \
+        let expected = "stockade: setup_failed: clone-middle: clone3(NEWUSER|NEWNS|NEWUTS) (supervisor): \
                         EPERM, operation not permitted\n  help: this host switches user namespaces off for ordinary users; as root: \
                         sysctl -w kernel.unprivileged_userns_clone=1\n";
         assert_eq!(refused(&user), expected);
@@ -103,7 +103,7 @@ fn no_user_namespace_at_all_refuses_everybody_by_the_switchs_name() {
     let _none = Switch::set("user/max_user_namespaces", "0");
     for caller in BOTH {
         let ran = ran(caller, &["exit", "0"], None);
-        let expected = "stockade: setup_failed: clone-middle: clone3(NEWUSER|NEWNS|NEWNET|NEWIPC|NEWUTS) (supervisor): \
+        let expected = "stockade: setup_failed: clone-middle: clone3(NEWUSER|NEWNS|NEWUTS) (supervisor): \
                         ENOSPC, no space left on device\n  help: this host allows no user namespace; as root: \
                         sysctl -w user.max_user_namespaces=10000\n";
         assert_eq!(refused(&ran), expected, "{caller:?}");

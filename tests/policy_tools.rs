@@ -33,6 +33,29 @@ fn native(name: &str, fields: &str) -> String {
 }
 
 #[test]
+fn file_without_an_end_is_refused_after_as_much_as_a_policy_may_have() {
+    let tell = |arguments: &[&str], expected: i32, words: &str| {
+        let (status, out, err) = tool(arguments);
+        assert_eq!(status, expected, "{arguments:?}: {err}");
+        assert!(err.contains(words) && out.is_empty(), "{arguments:?}: {err}");
+    };
+    let words = "the policy has more than 1048576 bytes";
+    tell(&["check", "/dev/zero"], 1, words);
+    tell(&["lint", "/dev/zero"], 1, words);
+    tell(&["show", "/dev/zero", "--resolved"], 125, words);
+    tell(&["explain", "/dev/zero"], 125, words);
+    tell(&["diff", "native", "/dev/zero"], 125, words);
+    tell(&["show", "/dev/zero"], 125, "/dev/zero has more than 1048576 bytes, which is no policy");
+    let out = Command::new(stockade()).args(["run", "-p", "/dev/zero", "--", "/bin/true"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&out.stderr).contains(words), "{out:?}");
+    // One that fits is read to its end.
+    let fits = file("fits.json", &format!("{{\"version\": 1{}", " ".repeat(policy::MAX_BYTES - 13)));
+    tell(&["check", &fits], 1, "the policy ends inside an object");
+    assert_eq!(fs::metadata(&fits).unwrap().len(), policy::MAX_BYTES as u64);
+}
+
+#[test]
 fn list_names_every_policy_that_ships() {
     let (status, out, err) = tool(&["list"]);
     assert_eq!((status, err.as_str()), (0, ""));

@@ -1,5 +1,6 @@
 //! One file a subcommand: only wiring and printing.
 
+mod batch;
 mod doctor;
 mod escape;
 mod image;
@@ -33,6 +34,9 @@ enum Command {
     /// Run one program under every layer, and report what the kernel showed.
     Run(Box<run::Run>),
 
+    /// Runs many programs: jobs as JSON lines on standard input, reports on standard output.
+    Batch(batch::Batch),
+
     /// Makes, moves, shows and keeps images.
     Image(Box<image::Image>),
 
@@ -44,6 +48,31 @@ enum Command {
 
     /// Attacks this host from inside boxes, and sees whether they hold.
     EscapeCheck(escape::EscapeCheck),
+}
+
+/// What a launch needs of the command line: describing the other subcommands takes longer than
+/// describing and reading this one.
+#[derive(Debug, Parser)]
+#[command(name = "stockade")]
+struct JustRun {
+    #[command(subcommand)]
+    command: RunCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunCommand {
+    /// As in [`Command`].
+    Run(Box<run::Run>),
+}
+
+/// Parses. Whatever is not a run that is right is for the whole description to answer.
+fn parse() -> Result<Command, clap::Error> {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "run")
+        && let Ok(JustRun { command: RunCommand::Run(run) }) = JustRun::try_parse()
+    {
+        return Ok(Command::Run(run));
+    }
+    Arguments::try_parse().map(|arguments| arguments.command)
 }
 
 /// The command line, for the manual pages and the completions of shells, which the tests make.
@@ -59,8 +88,8 @@ pub fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == stockade::escape::ARGUMENT) {
         return ExitCode::from(stockade::escape::start(&words.collect::<Vec<_>>()));
     }
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let command = match parse() {
+        Ok(command) => command,
         Err(e) => {
             let status = if e.use_stderr() { COULD_NOT } else { 0 };
             // Printing fails only when nobody reads it.
@@ -68,8 +97,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    let status = match arguments.command {
+    let status = match command {
         Command::Run(run) => run.execute(),
+        Command::Batch(batch) => batch.execute(),
         Command::Image(image) => image.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Policy(policy) => policy.execute(),

@@ -1,5 +1,6 @@
 //! `stockade policy`: policies as data, looked at without running anything.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -124,7 +125,7 @@ fn status(done: Result<u8>) -> ExitCode {
 /// The text of a policy, and what findings call it.
 pub fn read(spec: &str) -> Result<(String, Vec<u8>)> {
     if policy::is_file_argument(spec) {
-        return match std::fs::read(spec) {
+        return match policy::read_file(Path::new(spec)) {
             Ok(text) => Ok((spec.to_owned(), text)),
             Err(e) => {
                 let message = format!("cannot read the policy {spec}: {}", io_text(&e));
@@ -166,6 +167,10 @@ fn list() -> ExitCode {
 fn show(spec: &str, resolved: bool) -> Result<u8> {
     let (name, text) = read(spec)?;
     if !resolved {
+        if text.len() > policy::MAX_BYTES {
+            let message = format!("{name} has more than {} bytes, which is no policy", policy::MAX_BYTES);
+            return Err(Error::new(Kind::Policy, message));
+        }
         say::text(&String::from_utf8_lossy(&text));
         return Ok(0);
     }

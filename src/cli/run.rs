@@ -21,7 +21,7 @@ use stockade::report::write::Sink;
 use stockade::sandbox::{
     Bind, Input, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report,
 };
-use stockade::{Layer, sandbox};
+use stockade::{Layer, policy, sandbox};
 
 use super::say;
 use super::signals::Signals;
@@ -254,7 +254,7 @@ impl Run {
         }
         let note = job.map(|(path, job)| self.below(path, &job, &mut binds)).transpose()?;
         let stdin = match &self.stdin {
-            Some(path) => Input::File(open_input(path)?),
+            Some(path) => Input::File(open_input(path, "--stdin")?),
             None => Input::Inherit,
         };
         let stdout = output(self.stdout.as_deref(), "--stdout")?;
@@ -312,7 +312,7 @@ impl Run {
     /// made of the paths that were judged, so that no link leads elsewhere later.
     fn below(&self, path: &Path, job: &Located, binds: &mut [Bind]) -> Result<String> {
         let name = path.display().to_string();
-        let text = std::fs::read(path).map_err(|e| {
+        let text = policy::read_file(path).map_err(|e| {
             Error::new(Kind::Policy, format!("cannot read the ceiling {name}: {}", io_text(&e)))
         })?;
         let ceiling = Ceiling::parse(&name, &text)?;
@@ -375,7 +375,8 @@ fn open_failed(option: &str, path: &Path, e: &std::io::Error) -> Error {
     error
 }
 
-fn open_input(path: &Path) -> Result<OwnedFd> {
+/// A file for standard input.
+pub fn open_input(path: &Path, option: &str) -> Result<OwnedFd> {
     let open = |path| {
         let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY).open(path)?;
         if file.metadata()?.is_dir() {
@@ -383,11 +384,15 @@ fn open_input(path: &Path) -> Result<OwnedFd> {
         }
         Ok(OwnedFd::from(file))
     };
-    open(path).map_err(|e| open_failed("--stdin", path, &e))
+    open(path).map_err(|e| open_failed(option, path, &e))
 }
 
 fn output(path: Option<&Path>, option: &str) -> Result<Output> {
-    let Some(path) = path else { return Ok(Output::Inherit) };
+    path.map_or(Ok(Output::Inherit), |path| open_output(path, option))
+}
+
+/// A file for an output stream, truncated.
+pub fn open_output(path: &Path, option: &str) -> Result<Output> {
     File::options()
         .write(true)
         .create(true)
@@ -399,7 +404,7 @@ fn output(path: Option<&Path>, option: &str) -> Result<Output> {
 }
 
 /// What an image starts with.
-fn start(image: &str, store: &StoreChoice, policy: Option<Policy>) -> Result<images::Start> {
+pub fn start(image: &str, store: &StoreChoice, policy: Option<Policy>) -> Result<images::Start> {
     let name = Ref::parse(image).map_err(|problem| images::no_image(&problem))?;
     let uid = nix::unistd::geteuid().as_raw();
     let store = images::open_store(store, uid)?;
@@ -408,7 +413,7 @@ fn start(image: &str, store: &StoreChoice, policy: Option<Policy>) -> Result<ima
 }
 
 /// Arguments that would be lost are a mistake.
-fn refuse_arguments(policy: &Policy, count: usize) -> Result<()> {
+pub fn refuse_arguments(policy: &Policy, count: usize) -> Result<()> {
     if count == 0 || policy.command.contains(&Word::Args) {
         return Ok(());
     }
@@ -417,7 +422,7 @@ fn refuse_arguments(policy: &Policy, count: usize) -> Result<()> {
 }
 
 /// What the payload may write must not hold what decides about it.
-fn refuse_in_reach(option: &str, file: &Path, binds: &[Bind], why: &str) -> Result<()> {
+pub fn refuse_in_reach(option: &str, file: &Path, binds: &[Bind], why: &str) -> Result<()> {
     let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The directory as it is named, and, where the file is a link, what it leads to.
     let named = parent.canonicalize().ok();

@@ -14,7 +14,7 @@ use seccompiler::sock_filter;
 
 use crate::error::no_matter;
 use crate::sandbox::landlock;
-use crate::sandbox::namespaces::{AT_BIRTH, HOST_ID_BASE};
+use crate::sandbox::namespaces::{AT_BIRTH, HOST_ID_BASE, OF_INIT};
 use crate::sandbox::root::ROOT_ATTR;
 use crate::sys::clone;
 use crate::sys::landlock::RulesetAttr;
@@ -95,7 +95,7 @@ pub fn namespaces(tree: Option<&Path>) -> sys::Result<Namespaces> {
         tree: tree.and_then(|t| CString::new(t.as_os_str().as_bytes()).ok()),
         as_root: nix::unistd::geteuid().is_root(),
     };
-    let child = match copy(AT_BIRTH, &probe, in_namespaces) {
+    let child = match copy(AT_BIRTH | OF_INIT, &probe, in_namespaces) {
         Ok(child) => child,
         Err(errno) => return Ok(Namespaces::Refused(errno)),
     };

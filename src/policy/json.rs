@@ -10,15 +10,18 @@
 //! value its range (it lets control characters and unusual spaces through).
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
+use std::path::Path;
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::{CollectOptions, ParseOptions};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A policy is a few kilobytes; anything larger is not a policy, and every
+/// The longest policy. One is a few kilobytes; anything larger is not a policy, and every
 /// finding costs a search through the text.
-pub(crate) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// Why a text is not JSON.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,14 +43,27 @@ impl SyntaxError {
     }
 }
 
+/// What a file holds, to be read as a policy or as a specification: no more of it than shows that it is too large,
+/// since there are files without an end.
+///
+/// # Errors
+/// As of the file system.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The text of a policy file.
 ///
 /// # Errors
 /// Too large, not UTF-8, or with a byte order mark.
 pub(crate) fn decode(bytes: &[u8]) -> Result<&str, SyntaxError> {
     if bytes.len() > MAX_BYTES {
-        let message = format!("a policy of {} bytes is too large", bytes.len());
-        return Err(SyntaxError::new(0..0, message).help(format!("the most is {MAX_BYTES} bytes")));
+        let message = format!("the policy has more than {MAX_BYTES} bytes");
+        return Err(
+            SyntaxError::new(0..0, message).help("say only what differs from a built-in one, with `extends`")
+        );
     }
     let text = std::str::from_utf8(bytes).map_err(|e| {
         // The place is counted in the text as it is shown, in which each bad
@@ -129,7 +145,7 @@ fn explain(words: &str, rest: &str, before: &str) -> (String, Option<&'static st
         match first {
             '\'' => Some("strings are written in double quotes"),
             '+' | '.' | 'N' | 'I' => Some("numbers are written like `12`, quantities like `\"64MiB\"`"),
-            '0'..='9' if before.ends_with('0') => {
+            '0'..='9' if words == "invalid number" && before.ends_with('0') => {
                 Some("a number does not start with `0`; write octal as `\"0644\"`")
             }
             'x' | 'X' if before.ends_with('0') => Some("write hexadecimal as a string: `\"0xf\"`"),

@@ -40,6 +40,7 @@ mod wording;
 pub use builtin::{builtin_names, builtin_text};
 pub use ceiling::Ceiling;
 pub use findings::{Finding, Findings};
+pub use json::{MAX_BYTES, read_file};
 pub use located::{Located, Subject};
 pub use model::Policy;
 pub use overrides::Overrides;

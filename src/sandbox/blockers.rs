@@ -32,6 +32,18 @@ impl Blocker {
 pub const APPARMOR_FIX: &str = "as root: install -m 0644 contrib/apparmor/stockade /etc/apparmor.d/stockade && \
      apparmor_parser -r /etc/apparmor.d/stockade";
 
+/// Where the profile says that the program is.
+const APPARMOR_PLACES: [&str; 3] = ["/usr/bin/stockade", "/usr/local/bin/stockade", "/bin/stockade"];
+
+/// How the profile is loaded for a program that is at this place.
+fn apparmor_fix(program: &str) -> String {
+    if program.is_empty() || APPARMOR_PLACES.contains(&program) {
+        return APPARMOR_FIX.to_owned();
+    }
+    // A profile is found by the path of the file that is executed.
+    format!("{APPARMOR_FIX}, with {program} for the path in it")
+}
+
 /// How a container is started without its filter of system calls.
 pub const CONTAINER_FIX: &str = "start the container with --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
      --security-opt systempaths=unconfined (docker, podman), or run stockade outside of it";
@@ -45,6 +57,10 @@ pub struct Switches {
     pub max_user_namespaces: String,
     /// Ubuntu's restriction; empty where there is none.
     pub apparmor_restricts: String,
+    /// The AppArmor profile that confines this process; empty where none does.
+    pub apparmor_profile: String,
+    /// The file that this process executes.
+    pub program: String,
     /// Whether this process has a filter of system calls.
     pub filtered: bool,
     /// Whether this process is in a chroot.
@@ -66,6 +82,8 @@ impl Switches {
             unprivileged_userns_clone: read("/proc/sys/kernel/unprivileged_userns_clone"),
             max_user_namespaces: read("/proc/sys/user/max_user_namespaces"),
             apparmor_restricts: read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+            apparmor_profile: confining(&read("/proc/self/attr/apparmor/current")).to_owned(),
+            program: fs::read_link("/proc/self/exe").unwrap_or_default().display().to_string(),
             filtered: !matches!(field("Seccomp:").as_str(), "" | "0"),
             chrooted: !mounts.is_empty() && mounts.lines().all(|l| l.split(' ').nth(4) != Some("/")),
             root: nix::unistd::geteuid().is_root(),
@@ -95,6 +113,12 @@ impl Switches {
                 "the kernel makes no user namespace in a chroot",
                 "start stockade outside of it, or enter the directory with pivot_root",
             ),
+            // Root keeps what it has.
+            Errno::EPERM | Errno::EACCES if self.apparmor_restricts == "1" && !self.root => Blocker::new(
+                "AppArmor refuses user namespaces to programs without a profile that allows userns",
+                apparmor_fix(&self.program),
+            ),
+            Errno::EACCES if !self.apparmor_profile.is_empty() => self.confined("user namespaces"),
             Errno::EPERM | Errno::EACCES => Blocker::new(
                 "a security module refuses user namespaces",
                 "allow `userns_create` for stockade in its policy (for SELinux: ausearch -m avc -ts recent | audit2allow -M stockade)",
@@ -117,7 +141,7 @@ impl Switches {
         if self.apparmor_restricts == "1" {
             return Blocker::new(
                 "AppArmor takes all rights from the user namespaces of programs without a profile that allows userns",
-                APPARMOR_FIX,
+                apparmor_fix(&self.program),
             );
         }
         if self.filtered {
@@ -126,9 +150,20 @@ impl Switches {
                 CONTAINER_FIX,
             );
         }
+        if !self.apparmor_profile.is_empty() {
+            return self.confined("what a box is made with");
+        }
         Blocker::new(
             "a security module takes the rights from new user namespaces",
-            format!("if it is AppArmor (Ubuntu 23.10 and later), {APPARMOR_FIX}"),
+            format!("if it is AppArmor (Ubuntu 23.10 and later), {}", apparmor_fix(&self.program)),
+        )
+    }
+
+    /// The profile of AppArmor that this process runs under refuses something.
+    fn confined(&self, what: &str) -> Blocker {
+        Blocker::new(
+            format!("the AppArmor profile '{}' refuses {what}", self.apparmor_profile.escape_debug()),
+            "give stockade a profile of its own (contrib/apparmor/stockade), or start it from what is not confined",
         )
     }
 
@@ -143,6 +178,11 @@ impl Switches {
             _ => self.no_rights(),
         }
     }
+}
+
+/// The profile of a label (`NAME (enforce)`), if it refuses anything.
+fn confining(label: &str) -> &str {
+    ["(enforce)", "(kill)"].into_iter().find_map(|mode| label.strip_suffix(mode)).unwrap_or("").trim_end()
 }
 
 /// Why the ids of a box cannot be mapped.
@@ -273,6 +313,49 @@ mod tests {
         assert_eq!(apparmor.no_rights().fix, APPARMOR_FIX);
         assert_eq!(Switches { filtered: true, ..none.clone() }.no_rights().fix, CONTAINER_FIX);
         assert!(none.no_rights().what.starts_with("a security module"));
+        // Elsewhere than the profile says, its path has to be changed.
+        let own = Switches { program: "/opt/judge/stockade".into(), ..apparmor.clone() };
+        assert_eq!(
+            own.no_rights().fix,
+            format!("{APPARMOR_FIX}, with /opt/judge/stockade for the path in it")
+        );
+        let installed = Switches { program: "/usr/local/bin/stockade".into(), ..apparmor.clone() };
+        assert_eq!(installed.no_rights().fix, APPARMOR_FIX);
+        let profile = include_str!("../../contrib/apparmor/stockade");
+        assert!(
+            profile.contains("\nprofile stockade /{usr/,usr/local/,}bin/stockade flags=(unconfined) {\n")
+        );
+    }
+
+    #[test]
+    fn user_namespace_that_apparmor_refuses_is_blamed_on_the_restriction_or_on_the_profile() {
+        let none = Switches::default();
+        let restricted = Switches { apparmor_restricts: "1".into(), ..none.clone() };
+        for errno in [Errno::EPERM, Errno::EACCES] {
+            assert!(what(&restricted, errno).starts_with("AppArmor refuses user namespaces to programs"));
+            assert_eq!(restricted.no_user_namespace(errno).fix, APPARMOR_FIX);
+        }
+        assert!(what(&Switches { root: true, ..restricted }, Errno::EPERM).starts_with("a security module"));
+        let confined = Switches { apparmor_profile: "my judge".into(), ..none.clone() };
+        assert_eq!(what(&confined, Errno::EACCES), "the AppArmor profile 'my judge' refuses user namespaces");
+        assert!(confined.no_rights().what.starts_with("the AppArmor profile 'my judge' refuses what a box"));
+        // What AppArmor answers is EACCES.
+        assert!(what(&confined, Errno::EPERM).starts_with("a security module"));
+    }
+
+    #[test]
+    fn label_of_a_process_names_the_profile_that_confines_it() {
+        for (label, profile) in [
+            ("docker-default (enforce)", "docker-default"),
+            ("a//&b (c) (enforce)", "a//&b (c)"),
+            ("strict (kill)", "strict"),
+            ("unconfined", ""),
+            ("stockade (unconfined)", ""),
+            ("learning (complain)", ""),
+            ("", ""),
+        ] {
+            assert_eq!(confining(label), profile, "{label}");
+        }
     }
 
     #[test]

@@ -8,12 +8,13 @@
 use crate::Layer;
 use crate::error::no_matter;
 use std::convert::Infallible;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::sync::atomic::Ordering;
 
 use super::frame::{Built, Frame, Ready, Stripped};
 use super::order::Step;
 use super::plan::{Plan, RootPlan};
-use super::{capabilities, cgroup, descriptors, inherited, landlock, namespaces, rlimits, root};
+use super::{capabilities, cgroup, descriptors, inherited, landlock, late, namespaces, rlimits, root};
 use crate::sys::clone::{self, Cgroup};
 use crate::sys::signal::{self, Disposition};
 use crate::sys::{self, Errno, fd, process};
@@ -125,11 +126,10 @@ pub fn middle(plan: &'static Plan) -> ! {
 fn build(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
     steps.call(Step::MiddleDeathsig, process::die_with_parent)?;
-    // It may have died before the line above, and this copy holds both ends of the control socket: the
-    // wait below would be for ever.
+    // It may have died before the line above, and this copy holds both ends of the control socket
+    // for now.
     let same = || if process::parent() == plan.supervisor { Ok(()) } else { Err(Errno::ESRCH) };
     steps.call(Step::MiddleDeathsig, same)?;
-    steps.wait_byte(Step::MiddleWait, plan.control)?;
     if !steps.without(Layer::PidNs) {
         namespaces::new_pid_namespace(steps)?;
     }
@@ -145,11 +145,15 @@ fn build(steps: Steps) -> Result<(), Failed> {
     namespaces::set_names(steps)?;
     namespaces::open_host_proc(steps)?;
     let userns_limit_errno = namespaces::limit_user_namespaces(steps);
+    steps.wait_byte(Step::MiddleWait, plan.control)?;
     let base = root::attach_root(steps)?;
     cgroup::receive(steps)?;
+    namespaces::use_box_ids_for_files(steps)?;
 
     let pid = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
     steps.send(Step::CloneInit, Frame::InitPid(pid))?;
+    let init_fd = steps.call(Step::OpenInit, || process::pidfd_open(pid))?;
+    plan.init_fd.store(init_fd.into_raw_fd(), Ordering::Relaxed);
     let leaf = match steps.without(Layer::Cgroup) {
         false => cgroup::birth_place(plan),
         true => Cgroup::Inherit,
@@ -157,7 +161,6 @@ fn build(steps: Steps) -> Result<(), Failed> {
     let pid = steps.call(Step::ClonePayload, || clone::share(plan, &plan.payload_stack, leaf, payload))?;
     steps.send(Step::ClonePayload, Frame::PayloadPid(pid))?;
 
-    namespaces::use_box_ids_for_files(steps)?;
     root::fill(steps)?;
     let built = Built {
         root: base.kind,
@@ -167,7 +170,8 @@ fn build(steps: Steps) -> Result<(), Failed> {
         keyring,
     };
     steps.send(Step::WaitBuilt, Frame::Built(built))?;
-    steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))
+    steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))?;
+    late::receive(steps)
 }
 
 /// Child only: pid 1 of the box.
@@ -185,6 +189,7 @@ fn harden_init(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::InitDeathsig, process::die_with_parent)?;
     steps.call(Step::InitSession, process::setsid)?;
     steps.call(Step::InitSigchld, || signal::set_disposition(libc::SIGCHLD, Disposition::Ignore))?;
+    namespaces::make_as_init(steps)?;
     steps.call(Step::InitIds, || namespaces::set_ids(plan))?;
     steps.call(Step::InitIds, || process::set_and_wake(&plan.init_has_ids, 1))?;
     steps.call(Step::InitDeathsigAgain, process::die_with_parent)?;
@@ -225,6 +230,7 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     #[cfg(feature = "ablation")]
     super::ablation::early(steps)?;
     inherited::reset(steps)?;
+    namespaces::join_init(steps)?;
     let built = || process::wait_for_change(&plan.built, 0);
     if matches!(plan.root, RootPlan::Private { .. }) {
         // Its mount points are still being made.
@@ -276,5 +282,10 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     }
     steps.send(Step::FrameA, Frame::Ready(Ready { landlock_errno, usage }))?;
     steps.wait_byte(Step::WaitGate, plan.gate_read)?;
-    steps.call(Step::Exec, || Err(process::execve(&plan.program, &plan.argv, &plan.envp, plan.nonce)))
+    steps.call(Step::Exec, || {
+        Err(match &plan.late {
+            Some(late) => late.words.execve(&plan.program, plan.nonce),
+            None => process::execve(&plan.program, &plan.argv, &plan.envp, plan.nonce),
+        })
+    })
 }

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
 use super::cgroup::{self, Leaf, World};
@@ -17,10 +18,10 @@ use super::explain::Explainer;
 use super::host::Host;
 use super::images::{self, Chosen, RootChoice, StoreChoice};
 use super::order::{self, Step};
-use super::plan::{ENTRY_FDS, Entry, Plan};
+use super::plan::{ENTRY_FDS, Entry, Late, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
-use super::streams::{self, Input, Output, Streams};
-use super::{blockers, landlock, rlimits, seccomp};
+use super::streams::{self, Ends, Input, Output, Streams};
+use super::{blockers, landlock, late, rlimits, seccomp};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::digest::Digest;
@@ -79,6 +80,35 @@ pub struct Request {
     pub notes: Vec<String>,
     /// Whether the report must say what the policy stood in the way of.
     pub explain: bool,
+    /// The CPU that the payload is to start on, and to keep to.
+    pub cpu: Option<usize>,
+}
+
+/// What a look at the host has found for a request.
+#[derive(Debug)]
+pub struct Seen {
+    /// The payload, open, where there is one already.
+    payload: PayloadSeen,
+    /// The binds, open.
+    binds: Vec<OpenBind>,
+    /// The root.
+    pub image: Arc<Root>,
+    /// How it was looked at.
+    pub verified: &'static str,
+    /// Where it is kept.
+    store: Option<Store>,
+    /// Facts worth knowing that weaken nothing.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug)]
+enum PayloadSeen {
+    /// An image runs by itself.
+    None,
+    /// This file.
+    Open(Payload),
+    /// It comes when the box is ready for it.
+    Later,
 }
 
 /// What a launch needs.
@@ -89,7 +119,7 @@ pub struct Compiled {
     /// The policy in force.
     pub policy: Policy,
     /// The root.
-    pub image: Root,
+    pub image: Arc<Root>,
     /// How it was looked at.
     pub verified: &'static str,
     /// The supervisor's side of the streams.
@@ -116,6 +146,12 @@ pub struct Compiled {
     pub payload_name: Option<String>,
     /// The control socket, the supervisor's end.
     pub control: OwnedFd,
+    /// Where the job is handed in that comes later, likewise.
+    pub job: Option<OwnedFd>,
+    /// The network namespace of the thread that makes the box, where it has none of its own.
+    pub network: Option<u64>,
+    /// The CPU that the payload is to start on, and to keep to.
+    pub cpu: Option<usize>,
     /// Inodes of the three pipes.
     pub pipes: [u64; 3],
     /// Filters that the payload gets.
@@ -137,23 +173,28 @@ pub struct Compiled {
 /// # Errors
 /// Whatever stands in the way, with what to do about it.
 pub fn compile(request: Request) -> Result<Compiled> {
-    let host = Host::get();
-    let as_root = host.uid == 0;
-    let policy = request.policy;
-    let degrade: BTreeSet<Layer> = policy.degrade.union(&request.degrade).copied().collect();
-    let mut missing = Vec::new();
-    let mut notes = request.notes;
+    let seen = look(&request)?;
+    assemble(request, seen, None)
+}
 
+/// Opens and finds what a request names on the host.
+///
+/// # Errors
+/// It is not there, or not what it should be.
+pub fn look(request: &Request) -> Result<Seen> {
+    let host = Host::get();
+    let policy = &request.policy;
+    let mut notes = Vec::new();
     let payload = request.program.as_deref().map(open_payload).transpose()?;
     let binds = request
         .binds
         .iter()
-        .map(|b| b.open(as_root, allows(&policy, libc::SYS_socket)))
+        .map(|b| b.open(host.uid == 0, allows(policy, libc::SYS_socket)))
         .collect::<Result<Vec<_>>>()?;
-    let layout = Layout::new(&policy, &binds)?;
+    let layout = Layout::new(policy, &binds)?;
     let (dirs, files) = layout.image_places();
     let wanted = images::Wanted {
-        policy: &policy,
+        policy,
         image: request.image.as_ref(),
         store: &request.store,
         root: request.root,
@@ -163,9 +204,69 @@ pub fn compile(request: Request) -> Result<Compiled> {
         files: &files,
         binds: &request.binds,
     };
-    let Chosen { root: image, verified, store } =
+    let Chosen { root, verified, store } =
         images::choose(&wanted, payload.as_ref().map(|p| &p.file), &mut notes)?;
-    let prepared = layout.prepare(&image, payload.as_ref().map(|p| p.size))?;
+    let payload = payload.map_or(PayloadSeen::None, PayloadSeen::Open);
+    Ok(Seen { payload, binds, image: Arc::new(root), verified, store, notes })
+}
+
+impl Seen {
+    /// The same for a box whose job comes later.
+    #[must_use]
+    pub fn ahead(&self) -> Self {
+        let payload = match self.payload {
+            PayloadSeen::None => PayloadSeen::None,
+            PayloadSeen::Open(_) | PayloadSeen::Later => PayloadSeen::Later,
+        };
+        let image = Arc::clone(&self.image);
+        Self { payload, binds: Vec::new(), image, verified: self.verified, store: None, notes: Vec::new() }
+    }
+
+    /// The payload's file, where there is one.
+    #[must_use]
+    pub fn payload(&self) -> Option<&Payload> {
+        match &self.payload {
+            PayloadSeen::Open(payload) => Some(payload),
+            PayloadSeen::None | PayloadSeen::Later => None,
+        }
+    }
+
+    const fn payload_size(&self) -> Option<u64> {
+        match &self.payload {
+            PayloadSeen::None => None,
+            PayloadSeen::Open(payload) => Some(payload.size),
+            PayloadSeen::Later => Some(late::ROOM),
+        }
+    }
+}
+
+/// How a box is made before its job is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead {
+    /// The empty network namespace that the box stays in: that of the thread which makes it.
+    pub network: Option<u64>,
+}
+
+/// Makes the plan of what was asked for and what was found. `ahead`: the job comes later.
+///
+/// # Errors
+/// Whatever stands in the way, with what to do about it.
+pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Compiled> {
+    let host = Host::get();
+    let as_root = host.uid == 0;
+    let payload_size = seen.payload_size();
+    let Seen { payload, binds, image, verified, store, notes: found } = seen;
+    let payload = match payload {
+        PayloadSeen::Open(payload) => Some(payload),
+        PayloadSeen::None | PayloadSeen::Later => None,
+    };
+    let policy = request.policy;
+    let degrade: BTreeSet<Layer> = policy.degrade.union(&request.degrade).copied().collect();
+    let mut missing = Vec::new();
+    let mut notes = request.notes;
+    notes.extend(found);
+    let layout = Layout::new(&policy, &binds)?;
+    let prepared = layout.prepare(&image, payload_size)?;
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
     let rules = seccomp::Rules::of(&policy, &seccomp::table);
@@ -183,17 +284,22 @@ pub fn compile(request: Request) -> Result<Compiled> {
 
     // From here on, things exist that must go away again.
     let cut = policy.limits.on_output == OnOutput::Cut;
-    let open_failed = |e: std::io::Error| {
-        let line = Step::MakePipes.line();
-        Error::new(Kind::Setup, format!("{}: {}: {}", line.name, line.call, io_text(&e)))
-    };
+    let ends = Ends { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
     let (streams, inside) = order::own_step(Step::MakePipes, 0, || {
-        streams::open(request.stdin, request.stdout, request.stderr, policy.limits.output, cut)
+        let (mut streams, inside) = streams::open(policy.limits.output, cut)?;
+        if ahead.is_none() {
+            streams.connect(ends)?;
+        }
+        Ok((streams, inside))
     })
-    .map_err(open_failed)?;
-    let pairs = || Ok((sys::fd::socket_pair()?, sys::fd::pipe()?));
-    let ((control, control_child), (gate_read, gate_write)) =
-        order::own_step(Step::MakePipes, 1, pairs).map_err(open_failed)?;
+    .map_err(|e| no_streams(&e))?;
+    let pairs = || {
+        let job = ahead.map(|_| sys::fd::socket_pair()).transpose()?;
+        Ok((sys::fd::socket_pair()?, sys::fd::pipe()?, job))
+    };
+    let ((control, control_child), (gate_read, gate_write), job) =
+        order::own_step(Step::MakePipes, 1, pairs).map_err(|e| no_streams(&e))?;
+    let (job, job_child) = job.unzip();
 
     let stdio = inside.numbers();
     let pipes = [&inside.stdin, &inside.stdout, &inside.stderr]
@@ -207,6 +313,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
     let (root, root_files) = images::root_plan(&image, request.root)?;
     let entry = world.as_ref().map_or(Entry::None, World::entry);
     let mut keep: Vec<RawFd> = [&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()).into();
+    keep.extend(job_child.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(payload.iter().map(|p| p.file.as_raw_fd()));
     keep.extend(root_files.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(binds.iter().filter_map(OpenBind::mount_fd));
@@ -222,6 +329,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         uid_text: ids(policy.user.uid)?,
         gid_text: ids(policy.user.gid)?,
         hostname: policy.hostname.clone().into_bytes(),
+        own_network: ahead.is_none_or(|ahead| ahead.network.is_none()),
         loopback: policy.network == Network::Loopback,
         control: control_child.as_raw_fd(),
         gate_read: gate_read.as_raw_fd(),
@@ -245,12 +353,20 @@ pub fn compile(request: Request) -> Result<Compiled> {
         filter: compiled.main,
         init_filter: seccomp::compile_init(&INIT_CALLS.map(|nr| u32::try_from(nr).unwrap_or(u32::MAX)))?,
         program,
+        late: job_child.as_ref().map(|fd| Late {
+            job: fd.as_raw_fd(),
+            file: AtomicI32::new(-1),
+            words: sys::words::Words::default(),
+        }),
         argv,
         envp,
         nonce,
         init_stack: sys::clone::Stack::default(),
         payload_stack: sys::clone::Stack::default(),
         built: AtomicU32::new(0),
+        init_fd: AtomicI32::new(-1),
+        init_has_namespaces: AtomicU32::new(0),
+        payload_has_joined: AtomicU32::new(0),
         init_has_ids: AtomicU32::new(0),
         root_fd: AtomicI32::new(-1),
         host_proc: AtomicI32::new(-1),
@@ -260,6 +376,7 @@ pub fn compile(request: Request) -> Result<Compiled> {
         spoilt: super::ablation::from_environment()?,
     };
     let mut for_children = vec![control_child, gate_read, gate_write];
+    for_children.extend(job_child);
     let payload_name = payload.as_ref().map(|p| p.name.clone());
     for_children.extend(payload.map(|p| OwnedFd::from(p.file)));
     for_children.extend([inside.stdin, inside.stdout, inside.stderr]);
@@ -280,9 +397,12 @@ pub fn compile(request: Request) -> Result<Compiled> {
         degrade,
         missing,
         notes,
-        want_digest: request.want_digest && payload_name.is_some(),
+        want_digest: request.want_digest && payload_size.is_some(),
         payload_name,
         control,
+        job,
+        network: ahead.and_then(|ahead| ahead.network),
+        cpu: request.cpu,
         pipes,
         for_children,
         explainer,
@@ -291,15 +411,43 @@ pub fn compile(request: Request) -> Result<Compiled> {
     })
 }
 
+impl Compiled {
+    /// A box made ahead gets what of its job stays on this side.
+    ///
+    /// # Errors
+    /// A stream of the caller's cannot be used.
+    pub fn equip(&mut self, request: Request, seen: &Seen) -> Result<()> {
+        let ends = Ends { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
+        self.streams.connect(ends).map_err(|e| no_streams(&e))?;
+        let of_box = std::mem::replace(&mut self.notes, request.notes);
+        self.notes.extend(seen.notes.iter().cloned().chain(of_box));
+        self.verified = seen.verified;
+        self.plan.payload_size = seen.payload().map_or(0, |payload| payload.size);
+        self.payload_name = seen.payload().map(|payload| payload.name.clone());
+        self.want_digest = request.want_digest && self.payload_name.is_some();
+        self.cpu = request.cpu;
+        Ok(())
+    }
+}
+
+fn no_streams(e: &std::io::Error) -> Error {
+    let line = Step::MakePipes.line();
+    Error::new(Kind::Setup, format!("{}: {}: {}", line.name, line.call, io_text(e)))
+}
+
 fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::new(Kind::Usage, format!("{text:?} has a NUL byte in it")))
 }
 
 /// The host file that is the payload.
-struct Payload {
-    file: File,
-    size: u64,
-    name: String,
+#[derive(Debug)]
+pub struct Payload {
+    /// Open for reading.
+    pub file: File,
+    /// Its bytes, as the launch will copy them.
+    pub size: u64,
+    /// Its file name.
+    pub name: String,
 }
 
 fn open_payload(path: &Path) -> Result<Payload> {
@@ -335,7 +483,7 @@ fn open_payload(path: &Path) -> Result<Payload> {
 }
 
 /// Whether a policy lets a call through under any condition.
-fn allows(policy: &Policy, nr: i64) -> bool {
+pub fn allows(policy: &Policy, nr: i64) -> bool {
     policy.syscalls.allow.iter().any(|rule| rule.calls.iter().any(|c| i64::from(*c) == nr))
 }
 
@@ -393,7 +541,11 @@ fn program_path(policy: &Policy) -> Result<CString> {
     }
 }
 
-fn arguments(policy: &Policy, program: Option<&Path>, args: &[OsString]) -> Result<StringArray> {
+/// The program's arguments, its name first.
+///
+/// # Errors
+/// One has a NUL byte in it.
+pub fn arguments(policy: &Policy, program: Option<&Path>, args: &[OsString]) -> Result<StringArray> {
     let mut words: Vec<OsString> = Vec::with_capacity(policy.command.len() + args.len());
     let mut add = |word: &Word| match word {
         Word::Literal(text) => words.push(text.into()),
@@ -424,7 +576,11 @@ fn shown_name(program: &Path) -> OsString {
     name.to_owned()
 }
 
-fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<StringArray> {
+/// The policy's variables and the request's.
+///
+/// # Errors
+/// One has a NUL byte in it.
+pub fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<StringArray> {
     let mut all: std::collections::BTreeMap<&str, OsString> =
         policy.env.iter().map(|(k, v)| (k.as_str(), v.into())).collect();
     all.extend(added.iter().map(|(k, v)| (k.as_str(), v.clone())));

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 
 use super::blockers::{self, Switches};
 use super::cgroup::{Counters, LeafLimits};
@@ -127,37 +129,104 @@ struct Underway<'a> {
     payload_copy: Option<fs::File>,
 }
 
+/// A box in which everything is in force, and which waits for its job.
+#[derive(Debug)]
+pub struct Waiting {
+    middle: Process,
+    init: Process,
+    payload: Process,
+    listener: Option<OwnedFd>,
+    facts: Facts,
+    tmpfs: Vec<fs::File>,
+    payload_copy: Option<fs::File>,
+}
+
+/// What such a box is told.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// As [`crate::sys::words::message`] makes it.
+    pub words: &'a [u8],
+    /// The payload, where there is one.
+    pub payload: Option<BorrowedFd<'a>>,
+}
+
 /// Launches a compiled box. `cancel` is readable when the caller wants an end.
 ///
 /// # Errors
 /// Nothing of the box is left then but its cgroup.
 pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launched, Stopped> {
-    let middle = clone_middle(compiled)?;
-    compiled.for_children.clear();
-    let userns = strays::namespace_inode(middle.pid, "user");
-    let mut underway = Underway {
-        compiled,
-        cancel,
-        middle,
-        middle_reaped: false,
-        told: false,
-        cause_known: false,
-        userns,
-        init: None,
-        payload: None,
-        payload_gone: false,
-        listener: None,
-        facts: Facts::default(),
-        differences: Vec::new(),
-        tmpfs: Vec::new(),
-        payload_copy: None,
-    };
-    match underway.follow() {
+    let mut underway = Underway::begin(compiled, cancel)?;
+    match underway.follow().and_then(|()| underway.go()) {
         Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
-        Err(stopped) => {
-            let stopped = underway.first_cause(stopped);
-            underway.tear_down();
-            Err(stopped)
+        Err(stopped) => Err(underway.give_up(stopped)),
+    }
+}
+
+/// Makes a box whose job comes later.
+///
+/// # Errors
+/// Nothing of the box is left then but its cgroup.
+pub fn prepare(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Waiting, Stopped> {
+    let mut underway = Underway::begin(compiled, cancel)?;
+    match underway.follow() {
+        Ok(()) => underway.waits(),
+        Err(stopped) => Err(underway.give_up(stopped)),
+    }
+}
+
+impl Waiting {
+    /// Whether all three processes still wait: whoever has ended was killed from outside.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let read = PollFlags::POLLIN;
+        let all = [&self.middle, &self.init, &self.payload];
+        let mut fds = all.map(|process| PollFd::new(process.pidfd.as_fd(), read));
+        nix::poll::poll(&mut fds, PollTimeout::ZERO) == Ok(0)
+    }
+
+    /// Gives it its job, and lets the payload go.
+    ///
+    /// # Errors
+    /// Nothing of the box is left then but its cgroup.
+    pub fn start(
+        self,
+        compiled: &mut Compiled,
+        job: &Job<'_>,
+        cancel: BorrowedFd<'_>,
+    ) -> Result<Launched, Stopped> {
+        let mut underway = self.underway(compiled, cancel);
+        let started = underway.hand(job).and_then(|()| underway.see_middle_off());
+        match started.and_then(|()| underway.go()) {
+            Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
+            Err(stopped) => Err(underway.give_up(stopped)),
+        }
+    }
+
+    /// Kills and reaps it: nothing is left then but its cgroup.
+    pub fn destroy(self, compiled: &mut Compiled) {
+        let nobody = compiled.control.try_clone();
+        if let Ok(nobody) = nobody {
+            self.underway(compiled, nobody.as_fd()).tear_down();
+        }
+    }
+
+    fn underway<'a>(self, compiled: &'a mut Compiled, cancel: BorrowedFd<'a>) -> Underway<'a> {
+        Underway {
+            compiled,
+            cancel,
+            middle: self.middle,
+            middle_reaped: false,
+            told: true,
+            cause_known: false,
+            userns: None,
+            init: Some(self.init),
+            payload: Some(self.payload),
+            payload_gone: false,
+            listener: self.listener,
+            facts: self.facts,
+            differences: Vec::new(),
+            tmpfs: self.tmpfs,
+            payload_copy: self.payload_copy,
         }
     }
 }
@@ -199,14 +268,45 @@ fn wait_for(fds: &mut [PollFd<'_>], whom: &str) -> Result<(), Stopped> {
     }
 }
 
-impl Underway<'_> {
-    /// Maps, frames, looks, and the word to go.
-    fn follow(&mut self) -> Result<(Counters, u64), Stopped> {
+impl<'a> Underway<'a> {
+    fn begin(compiled: &'a mut Compiled, cancel: BorrowedFd<'a>) -> Result<Self, Stopped> {
+        let middle = clone_middle(compiled)?;
+        compiled.for_children.clear();
+        let userns = strays::namespace_inode(middle.pid, "user");
+        Ok(Self {
+            compiled,
+            cancel,
+            middle,
+            middle_reaped: false,
+            told: false,
+            cause_known: false,
+            userns,
+            init: None,
+            payload: None,
+            payload_gone: false,
+            listener: None,
+            facts: Facts::default(),
+            differences: Vec::new(),
+            tmpfs: Vec::new(),
+            payload_copy: None,
+        })
+    }
+
+    fn give_up(&mut self, stopped: Stopped) -> Stopped {
+        let stopped = self.first_cause(stopped);
+        self.tear_down();
+        stopped
+    }
+
+    /// Maps, frames and looks.
+    fn follow(&mut self) -> Result<(), Stopped> {
         self.write_maps()?;
         self.tell(Step::WriteMaps)?;
         self.told = true;
         self.make_leaf()?;
-        self.sweep();
+        if self.compiled.plan.late.is_none() {
+            self.sweep();
+        }
         // Read now, needed when the box waits for it.
         no_matter(posture::Own::get(), "it is read again, and the failure told");
         let mut init_ready = false;
@@ -229,9 +329,35 @@ impl Underway<'_> {
                 Frame::InitReady => init_ready = true,
             }
         }
-        self.see_middle_off()?;
+        if self.compiled.plan.late.is_none() {
+            self.see_middle_off()?;
+        }
         self.second_look()?;
-        self.judge()?;
+        self.judge()
+    }
+
+    /// The job's payload and words, to M.
+    fn hand(&self, job: &Job<'_>) -> Result<(), Stopped> {
+        let Some(to) = self.compiled.job.as_ref().map(|job| job.as_raw_fd()) else {
+            return Err(Stopped::Failed("the box waits for no job".to_owned()));
+        };
+        let handed = own_step(Step::HandJob, 0, || {
+            Ok(match job.payload {
+                Some(file) => fd::send_with_fds(to, job.words, [file.as_raw_fd()], [0; 3]),
+                None => fd::send_with_fds(to, job.words, [], [0; 3]),
+            }?)
+        });
+        handed.map_err(|e| Stopped::Failed(describe(Step::HandJob, "", e.raw_os_error().unwrap_or(0))))
+    }
+
+    /// The word to go.
+    fn go(&mut self) -> Result<(Counters, u64), Stopped> {
+        if let (Some(cpu), Some(payload)) = (self.compiled.cpu, &self.payload) {
+            own_step(Step::PinCpu, cpu, || pin(payload.pid, cpu)).map_err(|e| {
+                let errno = e.raw_os_error().unwrap_or(0);
+                Stopped::Failed(describe(Step::PinCpu, &format!("CPU {cpu}"), errno))
+            })?;
+        }
         let baseline = match &self.compiled.leaf {
             Some(leaf) => own_step(Step::Attest, 0, || leaf.baseline())
                 .map_err(|e| unreadable("the cgroup's counters", &e))?,
@@ -423,6 +549,7 @@ impl Underway<'_> {
             mounts: &mounts,
             cgroup: &self.compiled.cgroup_lines,
             inner: stripped.inner_errno == 0,
+            network: self.compiled.network,
         };
         let differences = &mut self.differences;
         let look = || posture::look_at_place(init.pid, payload.pid, &expected, differences);
@@ -512,6 +639,15 @@ impl Underway<'_> {
         }
     }
 
+    /// Everything is in force but what the job brings.
+    fn waits(mut self) -> Result<Waiting, Stopped> {
+        let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
+            return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
+        };
+        let Self { middle, listener, facts, tmpfs, payload_copy, .. } = self;
+        Ok(Waiting { middle, init, payload, listener, facts, tmpfs, payload_copy })
+    }
+
     /// The payload is on its way.
     fn launched(mut self, baseline: Counters, started_ns: u64) -> Result<Launched, Stopped> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
@@ -578,6 +714,13 @@ impl Underway<'_> {
         let (n, _) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes).ok()?;
         Frame::decode(&bytes[..n])
     }
+}
+
+/// Before its exec the payload is one thread, whose mask all that it starts inherits.
+fn pin(pid: i32, cpu: usize) -> io::Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu)?;
+    Ok(sched_setaffinity(Pid::from_raw(pid), &cpus)?)
 }
 
 /// How a process of the set-up ended, unless it was as it should.

@@ -22,11 +22,13 @@ mod inherited;
 #[cfg(feature = "fault-injection")]
 mod inject;
 pub(crate) mod landlock;
+mod late;
 mod launch;
 mod meter;
 pub(crate) mod namespaces;
 pub mod order;
 mod plan;
+mod pool;
 pub(crate) mod posture;
 pub(crate) mod procfs;
 pub(crate) mod rlimits;
@@ -42,6 +44,7 @@ mod verify;
 mod watch;
 
 pub use images::{RootChoice, StoreChoice};
+pub use pool::Pool;
 pub use root::Bind;
 pub use run::{Builder, Canceller, Outcome, Running, Sandbox, refusal_report};
 pub use streams::{Input, Output};

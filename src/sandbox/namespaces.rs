@@ -25,8 +25,11 @@ use crate::sys::{self, Errno, creds, fd, process};
 pub const HOST_ID_BASE: u32 = 0x7000_0000;
 
 /// Namespaces that M is born into. Not pid: pid 1 may not use `CLONE_PARENT`.
-pub const AT_BIRTH: i32 =
-    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+pub const AT_BIRTH: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
+
+/// Namespaces that I makes and P joins: M needs nothing of them, and a network
+/// namespace takes as long as half of the root.
+pub const OF_INIT: i32 = libc::CLONE_NEWNET | libc::CLONE_NEWIPC;
 
 /// Those of them that a launch makes: all, but in a test build.
 #[cfg(not(feature = "ablation"))]
@@ -37,13 +40,42 @@ pub const fn at_birth(_: &Plan) -> i32 {
 /// Those of them that a launch makes.
 #[cfg(feature = "ablation")]
 pub fn at_birth(plan: &Plan) -> i32 {
-    let left_out = match plan.spoilt.map(|spoilt| spoilt.layer) {
-        Some(Layer::NetNs) => libc::CLONE_NEWNET,
-        Some(Layer::IpcNs) => libc::CLONE_NEWIPC,
-        Some(Layer::UtsNs) => libc::CLONE_NEWUTS,
-        _ => 0,
-    };
-    AT_BIRTH & !left_out
+    match plan.spoilt.map(|spoilt| spoilt.layer) {
+        Some(Layer::UtsNs) => AT_BIRTH & !libc::CLONE_NEWUTS,
+        _ => AT_BIRTH,
+    }
+}
+
+/// Those of I's that a launch makes: all, but for the network where it is the empty one of the
+/// maker, and but in a test build.
+fn of_init(steps: Steps) -> i32 {
+    let only_if = |made, flag| if made { flag } else { 0 };
+    only_if(steps.plan.own_network && !steps.without(Layer::NetNs), libc::CLONE_NEWNET)
+        | only_if(!steps.without(Layer::IpcNs), libc::CLONE_NEWIPC)
+}
+
+/// Child only: in I, while M builds the root.
+pub fn make_as_init(steps: Steps) -> Result<(), Failed> {
+    let plan = steps.plan;
+    steps.call(Step::InitNamespaces, || process::unshare(of_init(steps)))?;
+    if plan.loopback && !steps.without(Layer::NetNs) {
+        steps.call(Step::LoopbackUp, process::loopback_up)?;
+    }
+    steps.call(Step::InitNamespaces, || process::set_and_wake(&plan.init_has_namespaces, 1))?;
+    steps.call(Step::InitJoined, || process::wait_for_change(&plan.payload_has_joined, 0))
+}
+
+/// Child only: in P, which joins what I has made.
+pub fn join_init(steps: Steps) -> Result<(), Failed> {
+    let plan = steps.plan;
+    steps.call(Step::Join, || {
+        process::wait_for_change(&plan.init_has_namespaces, 0)?;
+        let made = of_init(steps);
+        if made != 0 {
+            process::join_namespaces(plan.init_fd.load(Ordering::Relaxed), made)?;
+        }
+        process::set_and_wake(&plan.payload_has_joined, 1)
+    })
 }
 
 /// Child only: children of M are in a pid namespace of their own from now on.
@@ -51,14 +83,11 @@ pub fn new_pid_namespace(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::NewPidNs, || process::unshare(libc::CLONE_NEWPID))
 }
 
-/// Child only: host and domain name, and the loopback device where it is wanted.
+/// Child only: host and domain name.
 pub fn set_names(steps: Steps) -> Result<(), Failed> {
     if !steps.without(Layer::UtsNs) {
         steps.call(Step::HostName, || process::sethostname(&steps.plan.hostname))?;
         steps.call(Step::DomainName, || process::setdomainname(b"(none)"))?;
-    }
-    if steps.plan.loopback && !steps.without(Layer::NetNs) {
-        steps.call(Step::LoopbackUp, process::loopback_up)?;
     }
     Ok(())
 }
@@ -95,12 +124,16 @@ pub fn limit_user_namespaces(steps: Steps) -> i32 {
     steps.fact(Step::LimitUserNs, || write_host_proc(steps.plan, c"sys/user/max_user_namespaces", b"1"))
 }
 
-/// Child only: files made from now on belong to the box. As an ordinary user they do already.
+/// Child only: files made from now on belong to the box. As an ordinary user they do already. Before the
+/// processes that share this one's memory: P joins namespaces of I, which must be dumpable for that.
 pub fn use_box_ids_for_files(steps: Steps) -> Result<(), Failed> {
     if !steps.plan.as_root {
         return Ok(());
     }
-    steps.call(Step::FsIds, || creds::set_fs_ids(steps.plan.uid, steps.plan.gid))
+    steps.call(Step::FsIds, || {
+        creds::set_fs_ids(steps.plan.uid, steps.plan.gid)?;
+        process::set_dumpable(true)
+    })
 }
 
 /// Child only: all ids at once, for pid 1.

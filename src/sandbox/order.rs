@@ -63,7 +63,7 @@ macro_rules! steps {
 steps! {
     // The supervisor.
     MakePipes Supervisor "pipes" "pipe2(O_CLOEXEC)" "the payload never holds a descriptor of the caller",
-    CloneMiddle Supervisor "clone-middle" "clone3(NEWUSER|NEWNS|NEWNET|NEWIPC|NEWUTS)" "the user namespace gives rights over the others; not NEWPID, because pid 1 may not use CLONE_PARENT",
+    CloneMiddle Supervisor "clone-middle" "clone3(NEWUSER|NEWNS|NEWUTS)" "the user namespace gives rights over the others; not NEWPID, because pid 1 may not use CLONE_PARENT",
     WriteMaps Supervisor "id-maps" "write {}" "host ids 0 are never mapped",
     MakeLeaf Supervisor "cgroup-leaf" "mkdir {}" "while M builds the root; before anything of the payload's exists",
     SetLimit Supervisor "cgroup-limit" "write {}" "each file is read back: a limit that is not in force is a refusal",
@@ -71,16 +71,15 @@ steps! {
 
     // The middle process: everything that needs the host's view.
     MiddleDeathsig Middle "middle-deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
-    MiddleWait Middle "middle-wait" "read(control)" "no id is in force before the maps are",
     NewPidNs Middle "pid-namespace" "unshare(NEWPID)" "the next child is pid 1",
     Keyring Middle "keyring" "keyctl(JOIN_SESSION_KEYRING, NULL)" "a box would read the caller's keys",
     Stdio Middle "stdio" "dup3 {}" "pipes in place of the caller's descriptors",
     CloseOthers Middle "close" "close_range {}" "a directory descriptor survives pivot_root",
     HostName Middle "host-name" "sethostname" "the host's name is nobody's business inside",
     DomainName Middle "domain-name" "setdomainname" "the same",
-    LoopbackUp Middle "loopback" "ioctl(SIOCSIFFLAGS, lo, IFF_UP)" "only where the policy asks for it",
     OpenHostProc Middle "host-proc" "open(/proc)" "the box's own /proc has no sys; needed for the maps of the inner namespace",
     LimitUserNs Middle "user-namespace-limit" "write 1 to user.max_user_namespaces" "room for the inner namespace and for no other",
+    MiddleWait Middle "middle-wait" "read(control)" "no file can be made before the maps are in force",
     Private Middle "private" "mount_setattr(/, MS_PRIVATE, recursive)" "no mount travels in or out",
     OpenTree Middle "open-tree" "openat2 {}" "opened here: a descriptor of the supervisor's mount namespace is useless",
     CheckTree Middle "check-tree" "fstat {}" "the directory is the one that was verified",
@@ -94,9 +93,10 @@ steps! {
     RootTmpfs Middle "root-tmpfs" "mount tmpfs (root)" "the private copy, where there is no store",
     AttachRoot Middle "attach-root" "move_mount(root)" "before 6.18 nothing can be attached below a detached mount",
     ReceiveLeaf Middle "receive-leaf" "recvmsg(SCM_RIGHTS)" "before pid 1 exists, which reads from the same socket",
+    FsIds Middle "fs-ids" "setfsgid, setfsuid, prctl(PR_SET_DUMPABLE, 1)" "files of the box belong to the box's ids; taking them makes the memory non-dumpable, and what cannot be dumped cannot be joined",
     CloneInit Middle "clone-init" "clone3(init: VM|PARENT)" "the first child is pid 1",
+    OpenInit Middle "open-init" "pidfd_open(init)" "P joins its namespaces by this",
     ClonePayload Middle "clone-payload" "clone3(payload: VM|PARENT)" "pid 2 of the box and the supervisor's own child: exact status, and nothing in the box carries it",
-    FsIds Middle "fs-ids" "setfsgid, setfsuid" "files of the box belong to the box's ids; host root has no place in its file systems",
     CopyRoot Middle "copy-root" "copy {}" "where there is no store",
     MountTmpfs Middle "mount-tmpfs" "mount tmpfs {}" "sized in bytes and in inodes",
     OpenTarget Middle "mount-point" "openat2 {}" "no link is followed on the way to a mount point",
@@ -107,14 +107,19 @@ steps! {
     DeviceOpen Middle "device" "open_tree({}, CLONE)" "device nodes cannot be made in a user namespace",
     DeviceCheck Middle "device-check" "fstat {}" "the host's node must be the device it is named for",
     DeviceFlags Middle "device-flags" "mount_setattr({}, NOSUID|NOEXEC)" "without nodev, which would make it useless",
+    PayloadLater Middle "payload-later" "open_tree(payload's directory, CLONE)" "only a box made ahead: a second mount, attached nowhere, to write through when the first is sealed",
     SealMount Middle "seal" "mount_setattr({}, RDONLY)" "once its last writer is closed",
     BindOpen Middle "bind" "open_tree({}, CLONE)" "asked for by the caller",
     BindFlags Middle "bind-flags" "mount_setattr({}, MS_PRIVATE, recursive)" "submounts too: a read-only bind is otherwise writable below them; and what the host mounts later stays outside",
+    ReceiveJob Middle "receive-job" "recvmsg(SCM_RIGHTS)" "only a box made ahead: it waits here, and P before its exec, both with everything in force",
 
     // Pid 1 of the box.
     InitDeathsig Init "init-deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
     InitSession Init "init-session" "setsid" "a terminal is an injection channel",
     InitSigchld Init "init-sigchld" "rt_sigaction(SIGCHLD, SIG_IGN)" "orphans are released by the kernel itself",
+    InitNamespaces Init "init-namespaces" "unshare(NEWNET|NEWIPC)" "beside M, which builds the root: a network namespace takes longer than all others together",
+    LoopbackUp Init "loopback" "ioctl(SIOCSIFFLAGS, lo, IFF_UP)" "only where the policy asks for it",
+    InitJoined Init "init-joined" "futex(WAIT)" "taking its ids would make the memory non-dumpable once more",
     InitIds Init "init-ids" "setgroups, setresgid, setresuid" "pid 1 is part of the attack surface",
     InitDeathsigAgain Init "init-deathsig-again" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "setresuid has cleared it",
     InitCaps Init "init-capabilities" "prctl, capset" "pid 1 needs none",
@@ -131,6 +136,7 @@ steps! {
     Deathsig Payload "deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
     ParentGone Payload "parent-gone" "poll(control)" "it may have died before the line above",
     Session Payload "session" "setsid" "a terminal is an injection channel",
+    Join Payload "join" "setns(init, NEWNET|NEWIPC)" "pid 1 has made them meanwhile",
     ProcOpen Payload "proc" "fsopen(proc), hidepid=invisible, subset=pid" "only a member of the pid namespace may make it, and only while the host's is still visible",
     ProcMount Payload "proc-mount" "fsmount(proc)" "a masked host /proc refuses it: then there is none at all",
     ProcAttach Payload "proc-attach" "move_mount(proc)" "onto the box's root",
@@ -177,6 +183,8 @@ steps! {
 
     // The supervisor again.
     Attest Supervisor "attest" "read {}" "a report claims only what was read from the kernel",
+    HandJob Supervisor "hand-job" "sendmsg(SCM_RIGHTS)" "only a box made ahead: the payload's file and its words, to M, which holds nothing of the box that P could change",
+    PinCpu Supervisor "pin-cpu" "sched_setaffinity(payload, {})" "only where it is asked for, before the payload's first instruction",
     Acknowledge Supervisor "acknowledge" "write(control)" "the clock starts",
 }
 

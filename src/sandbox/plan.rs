@@ -11,6 +11,7 @@ use crate::sys::clone::Stack;
 use crate::sys::landlock::RulesetAttr;
 use crate::sys::mount::Attr;
 use crate::sys::process::StringArray;
+use crate::sys::words::Words;
 
 /// How a tree of the store becomes a root that nobody can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,6 +230,17 @@ pub struct Inject {
     pub errno: i32,
 }
 
+/// What a box needs whose job comes only when it is ready for it.
+#[derive(Debug)]
+pub struct Late {
+    /// Where the job comes from, M's end.
+    pub job: RawFd,
+    /// The payload's file, open for writing by M alone; -1 where there is none.
+    pub file: AtomicI32,
+    /// Room for the arguments and the environment, in place of the plan's.
+    pub words: Words,
+}
+
 /// Everything the children need. Only read by them, but for the words at the end.
 #[derive(Debug)]
 pub struct Plan {
@@ -246,6 +258,9 @@ pub struct Plan {
     pub gid_text: CString,
     /// Host name inside.
     pub hostname: Vec<u8>,
+    /// Whether the box gets a network namespace of its own, or stays in the empty one
+    /// of the thread that makes it.
+    pub own_network: bool,
     /// Whether the loopback device is brought up.
     pub loopback: bool,
     /// Control socket, the children's end.
@@ -292,6 +307,8 @@ pub struct Plan {
     pub init_filter: Vec<sock_filter>,
     /// Path of the program inside.
     pub program: CString,
+    /// Where the job comes later: its payload and its words are not those below.
+    pub late: Option<Late>,
     /// Its arguments.
     pub argv: StringArray,
     /// Its environment.
@@ -304,6 +321,12 @@ pub struct Plan {
     pub payload_stack: Stack,
     /// 1 once M has built the mounts. Shared by M and P, which share memory.
     pub built: AtomicU32,
+    /// I, as M has opened it. Shared by M and P.
+    pub init_fd: AtomicI32,
+    /// 1 once I has made its namespaces. Shared by I and P.
+    pub init_has_namespaces: AtomicU32,
+    /// 1 once P has joined them. Likewise shared.
+    pub payload_has_joined: AtomicU32,
     /// 1 once I has taken its ids. Taking them makes the memory that I and P share
     /// non-dumpable, which P must undo, and must not have undone before. Likewise shared.
     pub init_has_ids: AtomicU32,

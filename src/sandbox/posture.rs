@@ -8,9 +8,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
+
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
 
 use super::procfs;
 use super::root::ExpectedMount;
@@ -36,6 +38,9 @@ const NAMESPACES: [(&str, Layer); 7] = [
     ("uts", Layer::UtsNs),
     ("cgroup", Layer::CgroupNs),
 ];
+
+/// Where the network's is among them.
+const NETWORK: usize = 3;
 
 /// Namespace inodes of a process, in the order of [`NAMESPACES`].
 pub type NsInodes = [u64; 7];
@@ -72,11 +77,21 @@ fn proc_file(pid: i32, name: &str) -> io::Result<String> {
 }
 
 fn ns_inodes(pid: &str) -> io::Result<NsInodes> {
+    // Following the links would make an inode for each of them.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let dir = fcntl::open(Path::new(&format!("/proc/{pid}/ns")), flags, Mode::empty())?;
     let mut inodes = [0; 7];
     for (inode, (name, _)) in inodes.iter_mut().zip(NAMESPACES) {
-        *inode = fs::metadata(format!("/proc/{pid}/ns/{name}"))?.ino();
+        let link = fcntl::readlinkat(&dir, name)?;
+        *inode = ns_inode(&link.to_string_lossy(), name)
+            .ok_or_else(|| io::Error::other(format!("{name} of {pid} is {}", link.display())))?;
     }
     Ok(inodes)
+}
+
+/// The number in `net:[4026531840]`.
+fn ns_inode(link: &str, name: &str) -> Option<u64> {
+    link.strip_prefix(name)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// This process's own namespaces and filters, which no launch changes.
@@ -158,6 +173,8 @@ pub struct ExpectedPlace<'a> {
     pub cgroup: &'a [String],
     /// Whether the payload is in a user namespace below that of pid 1.
     pub inner: bool,
+    /// The network namespace that the box is to share, where it is to have none of its own.
+    pub network: Option<u64>,
 }
 
 /// What the first look found.
@@ -181,6 +198,12 @@ pub fn look_at_place(
 ) -> io::Result<SeenPlace> {
     let namespaces = ns_inodes(&payload.to_string())?;
     compare_namespaces(&namespaces, &ns_inodes(&init.to_string())?, Own::get()?, expected.inner, differences);
+    if let Some(shared) = expected.network
+        && namespaces[NETWORK] != shared
+    {
+        let what = "the network namespace is not the empty one that the box was to be in".to_owned();
+        differences.push(Difference { layer: Layer::NetNs, what });
+    }
     let mounts = parse_mountinfo(&proc_file(payload, "mountinfo")?);
     compare_mounts(&mounts, expected.mounts, differences);
     if !expected.cgroup.is_empty() {
@@ -444,6 +467,19 @@ mod tests {
         let mut differences = Vec::new();
         compare_mounts(seen, expected, &mut differences);
         differences.into_iter().map(|d| format!("{}: {}", d.layer, d.what)).collect()
+    }
+
+    #[test]
+    fn namespaces_are_read_as_stat_shows_them() {
+        use std::os::unix::fs::MetadataExt as _;
+        for (inode, (name, _)) in ns_inodes("self").unwrap().iter().zip(NAMESPACES) {
+            assert_eq!(*inode, fs::metadata(format!("/proc/self/ns/{name}")).unwrap().ino());
+        }
+        assert_eq!(ns_inode("net:[7]", "net"), Some(7));
+        for wrong in ["mnt:[7]", "net:[]", "net:[7", "net", ""] {
+            assert_eq!(ns_inode(wrong, "net"), None, "{wrong}");
+        }
+        assert!(ns_inodes("0").is_err());
     }
 
     #[test]

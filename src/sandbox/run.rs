@@ -49,18 +49,46 @@ pub struct Outcome {
 /// # Errors
 /// The request was refused before anything was made.
 pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
-    let begin = time::monotonic_ns();
-    let id = run_id();
-    refuse_forgotten_children()?;
+    let begin = Begin::now()?;
     let mut compiled = compile::compile(request)?;
-    let outcome = match launch::launch(&mut compiled, cancel.fd()) {
-        Ok(launched) => {
-            started();
-            supervised(id, begin, compiled, launched, cancel)
+    let launched = launch::launch(&mut compiled, cancel.fd());
+    Ok(begin.finish(compiled, launched, cancel, started))
+}
+
+/// A run that was asked for.
+#[derive(Debug)]
+pub struct Begin {
+    id: String,
+    at_ns: u64,
+}
+
+impl Begin {
+    /// Now.
+    ///
+    /// # Errors
+    /// Nobody would be told how the program ends.
+    pub fn now() -> Result<Self> {
+        let at_ns = time::monotonic_ns();
+        refuse_forgotten_children()?;
+        Ok(Self { id: run_id(), at_ns })
+    }
+
+    /// Watches what was launched, or tells why nothing was. `started` is called when the payload runs.
+    pub fn finish(
+        self,
+        compiled: Compiled,
+        launched: std::result::Result<Launched, Stopped>,
+        cancel: &dyn Cancel,
+        started: impl FnOnce(),
+    ) -> Outcome {
+        match launched {
+            Ok(launched) => {
+                started();
+                supervised(self.id, self.at_ns, compiled, launched, cancel)
+            }
+            Err(stopped) => not_launched(self.id, self.at_ns, compiled, stopped, cancel),
         }
-        Err(stopped) => not_launched(id, begin, compiled, stopped, cancel),
-    };
-    Ok(outcome)
+    }
 }
 
 /// Without their status, nothing could be said of how the payload ended.
@@ -115,7 +143,11 @@ fn supervised(
     if let Some(store) = &compiled.store {
         no_matter(store.sweep_temporaries(), "the next start tries again");
     }
-    let digest = launched.payload_copy.take().map(|file| std::thread::spawn(move || sha256(file)));
+    let digest = launched
+        .payload_copy
+        .take()
+        .filter(|_| compiled.want_digest)
+        .map(|file| std::thread::spawn(move || sha256(file)));
     let facts = std::mem::take(&mut launched.facts);
     launched.facts.place = facts.place.clone();
     let meter = match compiled.leaf.take() {
@@ -168,7 +200,7 @@ fn supervised(
 }
 
 /// Removes the cgroup; answers what stays.
-fn remove(leaf: Option<cgroup::Leaf>) -> Vec<String> {
+pub fn remove(leaf: Option<cgroup::Leaf>) -> Vec<String> {
     leaf.map(|leaf| leaf.remove().into_iter().map(|p| p.display().to_string()).collect()).unwrap_or_default()
 }
 
@@ -328,7 +360,7 @@ pub fn refusal_report(error: &Error) -> Report {
 pub struct Canceller(Arc<EventFd>);
 
 impl Canceller {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self(Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)))
     }
 
@@ -392,6 +424,7 @@ impl Sandbox {
                 want_digest: true,
                 notes: Vec::new(),
                 explain: false,
+                cpu: None,
             },
         }
     }
@@ -488,6 +521,22 @@ impl Builder {
     pub fn explain(mut self, wanted: bool) -> Self {
         self.request.explain = wanted;
         self
+    }
+
+    /// The CPU that the program starts on, and keeps to unless its policy lets it choose another.
+    pub fn on_cpu(mut self, cpu: usize) -> Self {
+        self.request.cpu = Some(cpu);
+        self
+    }
+
+    /// What is asked for.
+    pub(super) const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The same, to be run.
+    pub(super) fn into_request(self) -> Request {
+        self.request
     }
 
     /// Runs to the end on this thread.

@@ -164,6 +164,7 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::HostName | Step::DomainName | Step::Private | Step::NewPidNs if refused => {
             Switches::read().no_rights().help()
         }
+        Step::InitNamespaces => Switches::read().no_user_namespace(code).help(),
         Step::ProcMount | Step::ProcOpen if code == Errno::EPERM => blockers::no_proc().help(),
         Step::AttachRoot | Step::AttachMount | Step::MountTmpfs | Step::RootTmpfs | Step::SealMount
             if refused =>

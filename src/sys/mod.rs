@@ -22,6 +22,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod time;
+pub mod words;
 
 pub use nix::errno::Errno;
 

@@ -131,11 +131,11 @@ pub fn exit_now(code: i32) -> ! {
 #[derive(Debug)]
 pub struct StringArray {
     /// Keeps the strings alive; never changed after `pointers` was made.
-    _strings: Vec<std::ffi::CString>,
+    strings: Vec<std::ffi::CString>,
     pointers: Vec<*const c_char>,
 }
 
-// SAFETY: the pointers point into `_strings`, which is owned, never changed and never handed out
+// SAFETY: the pointers point into `strings`, which is owned, never changed and never handed out
 // mutably; sharing or sending the pair is sharing or sending plain immutable bytes.
 unsafe impl Send for StringArray {}
 // SAFETY: as above.
@@ -146,7 +146,13 @@ impl StringArray {
     #[must_use]
     pub fn new(strings: Vec<std::ffi::CString>) -> Self {
         let pointers = strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect();
-        Self { _strings: strings, pointers }
+        Self { strings, pointers }
+    }
+
+    /// The strings, in order.
+    #[must_use]
+    pub fn strings(&self) -> &[std::ffi::CString] {
+        &self.strings
     }
 }
 
@@ -214,6 +220,12 @@ pub fn setsid() -> Result<()> {
 pub fn unshare(flags: i32) -> Result<()> {
     // SAFETY: only namespace flags are passed: no memory or descriptor is unshared.
     unsafe { raw!(unshare, flags) }.map(drop)
+}
+
+/// `setns(2)` into these namespaces of the process behind a pidfd.
+pub fn join_namespaces(pidfd: RawFd, flags: i32) -> Result<()> {
+    // SAFETY: takes two numbers; no memory or descriptor is unshared.
+    unsafe { raw!(setns, pidfd, flags) }.map(drop)
 }
 
 /// Child only: sleeps until killed.

@@ -47,12 +47,17 @@ pub fn stretched(time: &str) -> String {
 /// `STOCKADE_TEST_SAMPLES` says otherwise.
 pub fn sample<T>(all: impl IntoIterator<Item = T>) -> Vec<T> {
     let all: Vec<T> = all.into_iter().collect();
-    if slow() == 1 || variable("STOCKADE_TEST_FULL").is_some() {
+    if full() {
         return all;
     }
     let samples = variable("STOCKADE_TEST_SAMPLES").map_or(12, |v| v.parse().expect("a number of samples"));
     let (last, step) = (all.len().saturating_sub(1), all.len().div_ceil(samples).max(1));
     all.into_iter().enumerate().filter(|(i, _)| i % step == 0 || *i == last).map(|(_, item)| item).collect()
+}
+
+/// Whether nothing is to be thinned out, however slow this host is (`STOCKADE_TEST_FULL`).
+pub fn full() -> bool {
+    slow() == 1 || variable("STOCKADE_TEST_FULL").is_some()
 }
 
 impl Caller {

@@ -20,7 +20,7 @@ use std::sync::{Mutex, OnceLock};
 use serde_json::Value;
 
 mod host;
-pub use host::{patience, pause, sample, slow, stretched};
+pub use host::{full, patience, pause, sample, slow, stretched};
 
 /// Says why a test did not run; an error where everything must run.
 pub fn skip(reason: &str) {
@@ -320,7 +320,7 @@ impl Run {
 }
 
 /// A command as the `"$@"` of a shell script.
-fn by_shell(script: &str, command: &Command) -> Command {
+pub fn by_shell(script: &str, command: &Command) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));

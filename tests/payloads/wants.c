@@ -76,6 +76,9 @@ static int talk(int mib) {
 
 static long deep(long n) { volatile char room[4096]; room[0] = n; return n ? deep(n - 1) + room[0] : 0; }
 
+// Never called by itself: all of it at once.
+static __attribute__((noinline)) int frame(void) { volatile char room[300 << 20]; room[0] = room[sizeof room - 1] = 1; return room[0] - 1; }
+
 static int try(const char *w, char **v) {
     long n = v[0] ? atol(v[0]) : 0;
     int pair[2];
@@ -93,7 +96,7 @@ static int try(const char *w, char **v) {
     if (is(w, "look")) { struct stat s; int bad = 0; for (; v[0]; v++) bad |= stat(v[0], &s); return bad; }
     if (is(w, "write")) { int f = open(v[0], O_WRONLY | O_CREAT, 0644); return f < 0 ? -1 : write(f, "x", 1) - 1; }
     if (is(w, "mkdir")) return mkdir(v[0], 0700);
-    if (is(w, "memory")) { volatile char *p = malloc(n << 20); if (!p) return -1; for (long i = 0; i < n << 20; i += 4096) p[i] = 1; return 0; }
+    if (is(w, "memory")) { volatile char *p = malloc(n << 20); if (!p) return -1; for (long i = 0; i < n << 20; i += 4096) p[i] = 1; usleep(300000); return 0; }
     if (is(w, "threads")) return threads(n);
     if (is(w, "descriptors")) { for (int i = 0; i < n; i++) if (open("/dev/null", O_RDONLY) < 0) return -1; return 0; }
     if (is(w, "dups")) { for (int i = 0; i < n; i++) if (dup(0) < 0) return -1; return 0; }
@@ -103,6 +106,11 @@ static int try(const char *w, char **v) {
     if (is(w, "extend")) { signal(SIGXFSZ, SIG_IGN); return ftruncate(open("/tmp/long", O_CREAT | O_RDWR, 0600), n << 20); }
     if (is(w, "many-files")) return many_files(n);
     if (is(w, "stack")) { deep(n * 256); return 0; }
+    if (is(w, "frame")) return frame();
+    if (is(w, "mlock")) return mlock(block, 4096);
+    if (is(w, "mlockall")) return mlockall(MCL_CURRENT);
+    if (is(w, "hostname")) return sethostname("other", 5);
+    if (is(w, "crash")) { *(volatile int *)8 = 1; return 0; }
     if (is(w, "x32")) return syscall(0x40000000 | SYS_getpid);
     if (is(w, "spin")) return spin(n);
     if (is(w, "sleep")) { usleep(n * 1000); return 0; }

@@ -108,7 +108,7 @@ fn from_spec(path: &Path) -> Result<(Request, Option<String>)> {
     let read = if path == Path::new("-") {
         std::io::read_to_string(std::io::stdin()).map(String::into_bytes)
     } else {
-        std::fs::read(path)
+        policy::read_file(path)
     };
     let bytes = read.map_err(|e| {
         Error::new(Kind::Usage, format!("cannot read the specification {shown}: {}", io_text(&e)))
@@ -127,7 +127,7 @@ fn policy_text(name: &str, dir: &Path) -> Result<String> {
         return Ok(policy::load_builtin(name)?.to_json());
     }
     let path = dir.join(name);
-    let text = std::fs::read(&path).map_err(|e| {
+    let text = policy::read_file(&path).map_err(|e| {
         Error::new(Kind::Policy, format!("cannot read the policy {}: {}", path.display(), io_text(&e)))
     })?;
     Ok(policy::parse(name, &text)?.to_json())

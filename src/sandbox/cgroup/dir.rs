@@ -2,6 +2,7 @@
 
 use crate::error::no_matter;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -141,8 +142,11 @@ pub fn name_of_own(end: &str) -> String {
     format!("{PREFIX}{}-{}-{end}", std::process::id(), own_start_time())
 }
 
+/// Start times of the processes that were looked up, by pid: hundreds of directories may have one maker.
+type Starts = HashMap<u32, Option<u64>>;
+
 /// Whether the supervisor that made a directory of this name is gone.
-fn orphaned(name: &str) -> Option<bool> {
+fn orphaned(name: &str, known: &mut Starts) -> Option<bool> {
     let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
     let pid: u32 = parts.next()?.parse().ok()?;
     let start: u64 = parts.next()?.parse().ok()?;
@@ -153,7 +157,7 @@ fn orphaned(name: &str) -> Option<bool> {
     if pid == std::process::id() {
         return Some(start != own_start_time());
     }
-    Some(start_time(pid) != Some(start))
+    Some(*known.entry(pid).or_insert_with(|| start_time(pid)) != Some(start))
 }
 
 /// Removes leaves whose supervisor is gone and that are empty. Answers how many went.
@@ -161,9 +165,10 @@ fn orphaned(name: &str) -> Option<bool> {
 /// A name alone says too little: a supervisor in another pid namespace lives under another number.
 pub fn sweep(place: &Path) -> usize {
     let Ok(entries) = fs::read_dir(place) else { return 0 };
+    let mut known = Starts::new();
     entries
         .flatten()
-        .filter(|entry| entry.file_name().to_str().and_then(orphaned) == Some(true))
+        .filter(|entry| entry.file_name().to_str().and_then(|name| orphaned(name, &mut known)) == Some(true))
         .map(|entry| entry.path())
         .filter(|path| lock(path).is_some_and(|_held| fs::remove_dir(path).is_ok()))
         .count()
@@ -353,6 +358,8 @@ mod tests {
 
     #[test]
     fn leaf_of_a_living_supervisor_is_not_orphaned() {
+        let mut known = Starts::new();
+        let mut orphaned = |name: &str| super::orphaned(name, &mut known);
         let (pid, start) = (std::process::id(), own_start_time());
         assert!(start > 0);
         assert_eq!(orphaned(&format!("{PREFIX}{pid}-{start}-0")), Some(false));

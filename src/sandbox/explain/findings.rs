@@ -75,10 +75,7 @@ impl Explainer {
                 let why = "such calls are the end under every policy";
                 Some(Explanation { never: Some(why.to_owned()), ..blank("call", what.to_owned()) })
             }
-            // Where it is as large as the memory, the memory has run out first.
-            Ended::Signaled(libc::SIGSEGV) if matches!(self.policy.limits.stack, Stack::Bytes(_)) => {
-                Some(limit(request, "stack", None))
-            }
+            Ended::Signaled(libc::SIGSEGV) => Some(limit(request, "stack", None)),
             _ => None,
         }
     }
@@ -91,6 +88,10 @@ impl Explainer {
                 let answer = Some(errno.clone().unwrap_or_else(|| "EPERM".to_owned()));
                 let expected = expected::call(note.nr, &note.args).map(str::to_owned);
                 proposed(Explanation { answer, expected, ..blank }, proposal)
+            }
+            (Trouble::Locks, _) => {
+                let blank = of_call("call", note, format!("{} was answered EPERM", said(note)));
+                proposed(Explanation { answer: Some("EPERM".to_owned()), ..blank }, request.call(note))
             }
             (trouble, Some(path)) => {
                 let (what, answer) = match trouble {
@@ -220,7 +221,16 @@ fn limit(request: &Request<'_>, name: &'static str, note: Option<&Note>) -> Expl
         "open_files" => format!("a descriptor beyond {} was refused", limits.open_files),
         "file_size" => format!("a file would have been longer than {}", size(limits.file_size)),
         "output" => format!("a stream went beyond {}", size(limits.output)),
-        "stack" => "the program died of SIGSEGV, as it does where its stack has no room left".to_owned(),
+        "stack" => {
+            let room = match limits.stack {
+                Stack::Bytes(bytes) => bytes,
+                Stack::Memory => limits.memory,
+            };
+            format!(
+                "the program died of SIGSEGV: a pointer was wrong, or its stack needs more than {}",
+                size(room)
+            )
+        }
         "tmp" => "a scratch directory had no byte left".to_owned(),
         _ => "a scratch directory had no room for another file".to_owned(),
     };
@@ -283,7 +293,8 @@ fn larger(policy: &Policy, name: &str, note: Option<&Note>) -> Option<Result<All
             ("--output", format_size(twice(output)), Overrides { output: Some(twice(output)), ..none })
         }
         "stack" => {
-            let Stack::Bytes(bytes) = policy.limits.stack else { return None };
+            // Where it may be as large as the memory, it grows with it.
+            let Stack::Bytes(bytes) = policy.limits.stack else { return larger(policy, "memory", None) };
             let stack = Stack::Bytes(twice(bytes));
             ("--stack", format_size(twice(bytes)), Overrides { stack: Some(stack), ..none })
         }

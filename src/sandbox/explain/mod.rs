@@ -37,6 +37,8 @@ pub enum Trouble {
     ReadOnly,
     /// The path may not be executed.
     NotExecutable,
+    /// Memory would be locked, which no box may.
+    Locks,
     /// One more descriptor, process, or a file so long, is more than the limit.
     Full(Room),
 }
@@ -162,6 +164,9 @@ impl Explainer {
         };
         if let Some(room) = full {
             self.note(nr, *args, None, Trouble::Full(room));
+        }
+        if places::locks_memory(nr) {
+            self.note(nr, *args, None, Trouble::Locks);
         }
         let Some(caller) = caller else { return };
         for place in places::places(nr) {

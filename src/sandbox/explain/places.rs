@@ -107,6 +107,11 @@ pub const fn makes_process(nr: u32) -> bool {
     matches!(nr, 56..=58)
 }
 
+/// Calls that keep memory from being swapped out: `mlock`, `mlockall`, `mlock2`.
+pub const fn locks_memory(nr: u32) -> bool {
+    matches!(nr, 149 | 151 | 325)
+}
+
 /// Whether an `open` would make a file.
 pub fn makes_a_file(nr: u32, args: &[u64; 6]) -> bool {
     let opens = places(nr).first().and_then(|place| match place.want {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{NamedPath, Note, Trouble, parent};
+use super::{NamedPath, Note, Trouble, parent, places};
 use crate::error::Error;
 use crate::policy::amend::{self, Amendment};
 use crate::policy::model::{PathSource, Policy};
@@ -14,6 +14,13 @@ use crate::sandbox::root::{Bind, Layout};
 
 /// `execve` in the x86-64 table.
 const EXECVE: u32 = 59;
+
+/// `sethostname` and `setdomainname`.
+const RENAMES_HOST: [u32; 2] = [170, 171];
+
+/// Of every call that locks memory.
+pub const NO_LOCKS: &str =
+    "no box may lock memory (RLIMIT_MEMLOCK is 0): nothing could take it back from the program";
 
 /// What is said of a path.
 pub enum Proposal {
@@ -42,6 +49,15 @@ impl Request<'_> {
                  not executable",
                 path.at
             ));
+        }
+        if places::locks_memory(note.nr) {
+            return Proposal::Never(NO_LOCKS.to_owned());
+        }
+        if RENAMES_HOST.contains(&note.nr) {
+            return Proposal::Never(
+                "the kernel wants a capability for it, and a box has none; `hostname` names the box"
+                    .to_owned(),
+            );
         }
         self.amended(amend::allow_call(self.policy, note.nr, &note.args))
     }

@@ -9,6 +9,7 @@ use crate::Layer;
 use crate::error::no_matter;
 use crate::sandbox::child::{Failed, Steps};
 use crate::sandbox::frame::RootKind;
+use crate::sandbox::late;
 use crate::sandbox::order::Step;
 use crate::sandbox::plan::{
     BackEnd, BindFrom, Device, MountKind, MountPlan, Place, PrivateEntry, PrivateKind, RootPlan,
@@ -174,7 +175,7 @@ fn copy_entry(root: RawFd, entry: &PrivateEntry) -> sys::Result<()> {
         PrivateKind::Link(target) => fd::symlinkat(target, root, &entry.path),
         PrivateKind::Copy { from, offset, size } => {
             let file = fd::openat2(root, &entry.path, create, 0o600, Resolve::BENEATH)?;
-            copy_all(file.as_fd(), *from, *offset, *size)?;
+            copy_all(file.as_raw_fd(), *from, *offset, *size)?;
             finish_file(file.as_fd(), entry)
         }
         PrivateKind::Bytes(bytes) => {
@@ -196,12 +197,12 @@ fn finish_file(file: BorrowedFd<'_>, entry: &PrivateEntry) -> sys::Result<()> {
 }
 
 /// Child only: exactly `size` bytes; `ENODATA` when the source has fewer by now.
-fn copy_all(to: BorrowedFd<'_>, from: RawFd, start: i64, size: u64) -> sys::Result<()> {
+pub fn copy_all(to: RawFd, from: RawFd, start: i64, size: u64) -> sys::Result<()> {
     let mut offset = start;
     let mut left = size;
     while left > 0 {
         let count = usize::try_from(left).unwrap_or(usize::MAX);
-        match fd::sendfile(to.as_raw_fd(), from, &mut offset, count) {
+        match fd::sendfile(to, from, &mut offset, count) {
             Ok(0) => return Err(Errno::ENODATA),
             Ok(n) => left -= (n as u64).min(left),
             Err(Errno::EINTR) => {}
@@ -227,7 +228,10 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
                 .nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, c"0555", open(planned.attr), true))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
             make_places(steps, i, made.as_fd(), places)?;
-            copy_payload(steps, made.as_fd(), name, *mode)?;
+            match &steps.plan.late {
+                Some(late) => late::make_payload(steps, late, made.as_fd(), name, *mode)?,
+                None => copy_payload(steps, made.as_fd(), name, *mode)?,
+            }
             made
         }
         MountKind::Devices { devices, places } => {
@@ -287,7 +291,7 @@ fn copy_payload(steps: Steps, dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> Re
     let plan = steps.plan;
     let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
     let file = steps.call(Step::PayloadCreate, || fd::openat(dir.as_raw_fd(), name, create, 0o600))?;
-    steps.call(Step::PayloadCopy, || copy_all(file.as_fd(), plan.payload, 0, plan.payload_size))?;
+    steps.call(Step::PayloadCopy, || copy_all(file.as_raw_fd(), plan.payload, 0, plan.payload_size))?;
     steps.call(Step::PayloadCopy, || fd::fchmod(file.as_raw_fd(), mode))
 }
 

@@ -8,6 +8,6 @@ mod binds;
 mod links;
 mod prepare;
 
-pub use apply::{ROOT_ATTR, attach_root, enter, fill, mount_proc};
+pub use apply::{ROOT_ATTR, attach_root, copy_all, enter, fill, mount_proc};
 pub use binds::{Bind, OpenBind, c_path};
 pub use prepare::{ExpectedMount, Layout};

@@ -20,8 +20,8 @@ use super::meaning::{Rules, decide};
 pub const UNSEEN: [u32; 3] = [14, 98, 436];
 
 /// Allowed calls that are looked at, because they can fail for what the policy does not give: a path,
-/// a right on it, a descriptor, a process, bytes of a file.
-pub const WATCHED: [u32; 48] = [
+/// a right on it, a descriptor, a process, bytes of a file, memory that is locked.
+pub const WATCHED: [u32; 51] = [
     2,   // open
     4,   // stat
     6,   // lstat
@@ -48,6 +48,8 @@ pub const WATCHED: [u32; 48] = [
     90,  // chmod
     132, // utime
     137, // statfs
+    149, // mlock
+    151, // mlockall
     235, // utimes
     257, // openat
     258, // mkdirat
@@ -67,6 +69,7 @@ pub const WATCHED: [u32; 48] = [
     293, // pipe2
     316, // renameat2
     319, // memfd_create
+    325, // mlock2
     332, // statx
     439, // faccessat2
     452, // fchmodat2

@@ -49,22 +49,25 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(input: Input, to: OwnedFd, wake: &Arc<EventFd>) -> io::Result<Self> {
+    pub(super) fn new(to: OwnedFd, wake: &Arc<EventFd>) -> io::Result<Self> {
         set_nonblocking(to.as_fd())?;
-        let mut feed = Self {
+        Ok(Self {
             to: Some(File::from(to)),
             source: None,
             stop: Arc::new(super::event()?),
             shared: Arc::default(),
             wake: Arc::clone(wake),
-        };
+        })
+    }
+
+    pub(super) fn connect(&mut self, input: Input) -> io::Result<()> {
         match input {
-            Input::Null => feed.to = None,
-            Input::Bytes(bytes) => feed.start_with(bytes),
-            Input::Inherit => feed.open_file(copy_of(io::stdin().as_fd())?)?,
-            Input::File(file) => feed.open_file(File::from(file))?,
+            Input::Null => self.to = None,
+            Input::Bytes(bytes) => self.start_with(bytes),
+            Input::Inherit => self.open_file(copy_of(io::stdin().as_fd())?)?,
+            Input::File(file) => self.open_file(File::from(file))?,
         }
-        Ok(feed)
+        Ok(())
     }
 
     /// A small file goes into the pipe at once, with no thread at all.

@@ -90,17 +90,22 @@ pub struct Streams {
     wake: Arc<EventFd>,
 }
 
-/// Makes the pipes.
+/// Where the streams of a payload go, or come from.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// Standard input.
+    pub stdin: Input,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+}
+
+/// Makes the pipes; nothing moves before [`Streams::connect`].
 ///
 /// # Errors
 /// No descriptors are left.
-pub fn open(
-    stdin: Input,
-    stdout: Output,
-    stderr: Output,
-    cap: u64,
-    cut: bool,
-) -> io::Result<(Streams, Inside)> {
+pub fn open(cap: u64, cut: bool) -> io::Result<(Streams, Inside)> {
     let wake = Arc::new(event()?);
     let (in_read, in_write) = sys::fd::pipe()?;
     let (out_read, out_write) = sys::fd::pipe()?;
@@ -110,15 +115,25 @@ pub fn open(
         nix::fcntl::FcntlArg::F_SETPIPE_SZ(i32::try_from(STDIN_PIPE).unwrap_or(i32::MAX)),
     )?;
     let streams = Streams {
-        stdin: Feed::new(stdin, in_write, &wake)?,
-        stdout: Drain::new(stdout, out_read, &io::stdout(), (cap, cut), &wake)?,
-        stderr: Drain::new(stderr, err_read, &io::stderr(), (cap, cut), &wake)?,
+        stdin: Feed::new(in_write, &wake)?,
+        stdout: Drain::new(out_read, (cap, cut), &wake)?,
+        stderr: Drain::new(err_read, (cap, cut), &wake)?,
         wake,
     };
     Ok((streams, Inside { stdin: in_read, stdout: out_write, stderr: err_write }))
 }
 
 impl Streams {
+    /// To the caller's ends.
+    ///
+    /// # Errors
+    /// Nothing can be known of a descriptor, or there are none left.
+    pub fn connect(&mut self, ends: Ends) -> io::Result<()> {
+        self.stdin.connect(ends.stdin)?;
+        self.stdout.connect(ends.stdout, &io::stdout())?;
+        self.stderr.connect(ends.stderr, &io::stderr())
+    }
+
     /// Ready to be read when a pump thread has something to say.
     #[must_use]
     pub fn wake_fd(&self) -> BorrowedFd<'_> {

@@ -58,19 +58,7 @@ enum Turn {
 }
 
 impl Drain {
-    pub(super) fn new(
-        output: Output,
-        from: OwnedFd,
-        own: &impl AsFd,
-        (cap, cut): (u64, bool),
-        wake: &Arc<EventFd>,
-    ) -> io::Result<Self> {
-        let sink = match output {
-            Output::Null => Sink::Null,
-            Output::Capture => Sink::Capture,
-            Output::Inherit => caller_sink(copy_of(own.as_fd())?)?,
-            Output::File(file) => caller_sink(File::from(file))?,
-        };
+    pub(super) fn new(from: OwnedFd, (cap, cut): (u64, bool), wake: &Arc<EventFd>) -> io::Result<Self> {
         set_nonblocking(from.as_fd())?;
         let shared = Arc::<Shared>::default();
         let stop = Arc::new(super::event()?);
@@ -82,7 +70,20 @@ impl Drain {
             wake: Arc::clone(wake),
             stop: Arc::clone(&stop),
         };
-        Ok(Self { moving: Some((pump, sink)), shared, stop })
+        Ok(Self { moving: Some((pump, Sink::Null)), shared, stop })
+    }
+
+    pub(super) fn connect(&mut self, output: Output, own: &impl AsFd) -> io::Result<()> {
+        let to = match output {
+            Output::Null => Sink::Null,
+            Output::Capture => Sink::Capture,
+            Output::Inherit => caller_sink(copy_of(own.as_fd())?)?,
+            Output::File(file) => caller_sink(File::from(file))?,
+        };
+        if let Some((_, sink)) = &mut self.moving {
+            *sink = to;
+        }
+        Ok(())
     }
 
     /// What the supervisor's loop waits for, until a thread has taken over.

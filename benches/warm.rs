@@ -1,0 +1,302 @@
+//! What boxes that are made ahead are worth: times and throughput of a pool and of
+//! `stockade batch` against the floor (`floor.c`): what a box of the same layers
+//! costs at least when it is made for its program. Both take turns in one run, so
+//! that what else the machine does hits both alike. Nothing is subtracted.
+//!
+//! ```text
+//! cargo bench --bench warm -- [--launches N] [--jobs N] [--json]
+//! ```
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark may stop anywhere")]
+#![allow(clippy::cast_precision_loss, reason = "numbers for people")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use stockade::Layer;
+use stockade::policy::{Policy, load_builtin};
+use stockade::report::verdict::Verdict;
+use stockade::sandbox::{Builder, Pool, Sandbox, StoreChoice};
+
+/// Boxes that wait while something else is launched.
+const IDLE: usize = 200;
+
+/// What the command line says.
+struct Options {
+    launches: usize,
+    jobs: usize,
+    json: bool,
+}
+
+impl Options {
+    fn parse() -> Self {
+        let mut options = Self { launches: 200, jobs: 600, json: false };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut number = || -> usize {
+                let value = words.next().unwrap_or_default();
+                value.parse().unwrap_or_else(|_| panic!("{word} takes a number, not '{value}'"))
+            };
+            match word.as_str() {
+                "--launches" => options.launches = number().max(1),
+                "--jobs" => options.jobs = number().max(4),
+                "--json" => options.json = true,
+                // Cargo says so to every benchmark.
+                "--bench" => {}
+                other => panic!("unknown option '{other}'"),
+            }
+        }
+        options
+    }
+}
+
+/// Where everything is made.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("stockade-bench-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for below in ["empty", "root/box", "root/dev", "root/proc", "root/tmp"] {
+            fs::create_dir_all(dir.path().join(below)).unwrap();
+        }
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn compile(&self, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
+        let program = self.path(name);
+        let made = Command::new("gcc").args(["-O2", "-o"]).arg(&program).arg(source).args(flags).status();
+        assert!(made.expect("gcc is needed").success());
+        program
+    }
+
+    fn text(&self, name: &str, text: &str, flags: &[&str]) -> PathBuf {
+        let source = self.path(&format!("{name}.c"));
+        fs::write(&source, text).unwrap();
+        self.compile(&source, name, flags)
+    }
+}
+
+/// The floor, one launch for each byte that it is sent.
+struct Floor {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Floor {
+    fn start(program: &Path, dir: &Path) -> Self {
+        let mut child =
+            Command::new(program).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, to, from }
+    }
+
+    fn launch(&mut self) -> f64 {
+        self.to.write_all(b"x").unwrap();
+        let mut line = String::new();
+        self.from.read_line(&mut line).unwrap();
+        line.trim().parse::<f64>().unwrap() / 1e3
+    }
+
+    fn end(mut self) {
+        drop(self.to);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// What is measured, and with what.
+struct Bench {
+    place: Place,
+    floor: PathBuf,
+    nothing: PathBuf,
+    degrade: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let place = Place::new();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
+        let floor = place.compile(&source, "floor", &[]);
+        let nothing = place.text("nothing", "int main(void) { return 0; }\n", &["-static"]);
+        fs::copy(&nothing, place.path("program")).unwrap();
+        Self { place, floor, nothing, degrade: !nix::unistd::geteuid().is_root() }
+    }
+
+    fn job(&self, policy: &Policy, program: &Path) -> Builder {
+        let job = Sandbox::builder(policy.clone(), program).store(StoreChoice::At(self.place.path("store")));
+        if self.degrade { job.degrade(Layer::Cgroup) } else { job }
+    }
+
+    /// Microseconds of the floor, of a job in a box that waits for it, and of one in a box made for it.
+    fn latency(&self, launches: usize) -> [f64; 3] {
+        let policy = load_builtin("native").unwrap();
+        let pool = Pool::new(4).unwrap();
+        let mut floor = Floor::start(&self.floor, self.place.0.path());
+        let mut took = [Vec::new(), Vec::new(), Vec::new()];
+        for round in 0..launches + 5 {
+            pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
+            let least = floor.launch();
+            let warm = timed(|| pool.run(self.job(&policy, &self.nothing)).unwrap());
+            pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
+            let cold = timed(|| self.job(&policy, &self.nothing).run().unwrap());
+            if round >= 5 {
+                took.iter_mut().zip([least, warm, cold]).for_each(|(all, one)| all.push(one));
+            }
+        }
+        floor.end();
+        took.map(median)
+    }
+
+    /// Launches a second of the floor, so many at a time.
+    fn floor_rate(&self, count: usize, side: usize) -> f64 {
+        let output = Command::new(&self.floor)
+            .arg(self.place.0.path())
+            .args([count.to_string(), side.to_string()])
+            .output()
+            .unwrap();
+        let ns: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+        count as f64 / (ns / 1e9)
+    }
+
+    fn batch(&self, policy: &str, slots: usize, input: &str) -> (Duration, Vec<serde_json::Value>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stockade"));
+        command.args(["batch", "-q", "-p", policy, "--slots", &slots.to_string()]);
+        command.arg("--store").arg(self.place.path("store"));
+        if self.degrade {
+            command.args(["--degrade", "cgroup"]);
+        }
+        let file = self.place.path("jobs.jsonl");
+        fs::write(&file, input).unwrap();
+        let begin = Instant::now();
+        let output = command.stdin(fs::File::open(file).unwrap()).output().unwrap();
+        let took = begin.elapsed();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        (took, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    /// Jobs a second.
+    fn batch_rate(&self, policy: &str, slots: usize, jobs: usize) -> f64 {
+        let line = format!("{{\"program\": {:?}}}\n", self.nothing.display().to_string());
+        let (took, answers) = self.batch(policy, slots, &line.repeat(jobs));
+        assert_eq!(answers.len(), jobs);
+        assert!(answers.iter().all(|a| a["report"]["verdict"] == "ok"));
+        jobs as f64 / took.as_secs_f64()
+    }
+
+    /// The floor while boxes wait and while none does; and bytes for each that waits.
+    fn idle(&self, launches: usize) -> (f64, f64, f64) {
+        let policy = load_builtin("native").unwrap();
+        let before = memory();
+        let alone = self.floor_median(launches);
+        let pool = Pool::new(IDLE).unwrap();
+        let waiting = pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
+        let each = (memory() - before) / waiting as f64;
+        let beside = self.floor_median(launches);
+        drop(pool);
+        (median(vec![alone, self.floor_median(launches), alone]), beside, each)
+    }
+
+    fn floor_median(&self, launches: usize) -> f64 {
+        let mut floor = Floor::start(&self.floor, self.place.0.path());
+        let all = (0..launches).map(|_| floor.launch()).collect();
+        floor.end();
+        median(all)
+    }
+
+    /// Milliseconds that jobs run beyond their CPU time, with every CPU busy.
+    fn overshoot(&self, policy: &str, jobs: usize) -> f64 {
+        const LIMIT_MS: f64 = 30.0;
+        let spin = self.place.text("spin", "int main(void) { for (;;) ; }\n", &["-static"]);
+        let program = spin.display().to_string();
+        let line = format!("{{\"program\": {program:?}, \"limits\": {{\"cpu_time\": \"30ms\"}}}}\n");
+        let (_, answers) = self.batch(policy, 2, &line.repeat(jobs));
+        assert!(answers.iter().all(|a| a["report"]["verdict"] == "cpu_limit"));
+        let over = |a: &serde_json::Value| a["report"]["usage"]["cpu_ns"].as_f64().unwrap() / 1e6 - LIMIT_MS;
+        median(answers.iter().map(over).collect())
+    }
+}
+
+fn timed(run: impl FnOnce() -> stockade::sandbox::Outcome) -> f64 {
+    let begin = Instant::now();
+    let outcome = run();
+    let took = begin.elapsed();
+    assert_eq!(outcome.report.verdict, Verdict::Ok, "{}", outcome.report.reason);
+    took.as_secs_f64() * 1e6
+}
+
+/// Bytes of this process and of all its children, what is shared divided among those who share it.
+fn memory() -> f64 {
+    let mut sum = 0.0;
+    let mut pids = vec!["self".to_owned()];
+    while let Some(pid) = pids.pop() {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let pss = rollup.lines().find_map(|l| l.strip_prefix("Pss:")).unwrap_or_default();
+        sum += pss.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) * 1024.0;
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            pids.extend(children.split_whitespace().map(str::to_owned));
+        }
+    }
+    sum
+}
+
+fn main() {
+    let options = Options::parse();
+    nix::sys::resource::setrlimit(
+        nix::sys::resource::Resource::RLIMIT_NOFILE,
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1,
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1,
+    )
+    .unwrap();
+    let bench = Bench::new();
+    let [floor, warm, cold] = bench.latency(options.launches);
+    let rounds: Vec<[f64; 3]> = (0..3)
+        .map(|_| {
+            let floor = bench.floor_rate(options.jobs, 2);
+            [floor, bench.batch_rate("native", 2, options.jobs), bench.batch_rate("native", 4, options.jobs)]
+        })
+        .collect();
+    let [floor_rate, two, four] = [0, 1, 2].map(|i| median(rounds.iter().map(|r| r[i]).collect()));
+    let (alone, beside, each) = bench.idle(options.launches);
+    let over = bench.overshoot("native", 60);
+    let rows = [
+        ("floor, a launch", floor, "µs", None),
+        ("a job in a box that waits", warm, "µs", Some(("× floor", warm / floor))),
+        ("a job in a box made for it", cold, "µs", Some(("× floor", cold / floor))),
+        ("floor, two at a time", floor_rate, "/s", None),
+        ("batch, two slots", two, "/s", Some(("× floor", two / floor_rate))),
+        ("batch, four slots", four, "/s", Some(("× two slots", four / two))),
+        ("floor beside 200 boxes", beside, "µs", Some(("× alone", beside / alone))),
+        ("memory of a box that waits", each / 1024.0, "KiB", None),
+        ("beyond 30 ms of CPU time", over, "ms", None),
+    ];
+    if options.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(name, value, unit, ratio)| {
+                serde_json::json!({ "name": name, "value": value, "unit": unit, "ratio": ratio.map(|r| r.1) })
+            })
+            .collect();
+        println!("{}", serde_json::json!({ "rows": rows }));
+        return;
+    }
+    for (name, value, unit, ratio) in rows {
+        let ratio = ratio.map_or_else(String::new, |(of, ratio)| format!("{ratio:.2} {of}"));
+        println!("{name:<28} {value:>9.2} {unit:<4} {ratio}");
+    }
+}

@@ -1,0 +1,56 @@
+//! A box that is made before its job is known.
+//!
+//! Everything is done and attested but for what the job brings: the payload's
+//! content, its arguments and its environment. P waits before its exec, with
+//! every layer in force; M waits for the job. M writes the payload's copy through
+//! a mount of its own, because the one in the box is read-only from the start and
+//! was attested as such; then it ends, as it does in any other launch, before the
+//! payload is let go. Nobody else ever holds the file open for writing: the exec
+//! would be refused (`ETXTBSY`).
+//!
+//! The words go where M, I and P share memory, which the payload's exec leaves
+//! behind and pid 1 takes away.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _};
+use std::sync::atomic::Ordering;
+
+use super::child::{Failed, Steps};
+use super::order::Step;
+use super::plan::Late;
+use super::root;
+use crate::sys::{fd, mount};
+
+/// Room of the payload's directory before its size is known. Only M writes there,
+/// and exactly as much as the job says.
+pub const ROOM: u64 = 1 << 40;
+
+/// Child only: the payload's file, empty, and M's way to its content.
+pub fn make_payload(
+    steps: Steps,
+    late: &Late,
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    mode: u32,
+) -> Result<(), Failed> {
+    let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+    let apart = steps.call(Step::PayloadLater, || mount::open_tree_clone(dir.as_raw_fd(), c"", false))?;
+    let file = steps.call(Step::PayloadCreate, || fd::openat(apart.as_raw_fd(), name, create, 0o600))?;
+    steps.call(Step::PayloadCreate, || fd::fchmod(file.as_raw_fd(), mode))?;
+    late.file.store(file.into_raw_fd(), Ordering::Relaxed);
+    Ok(())
+}
+
+/// Child only: waits for the job, and puts it into the box.
+pub fn receive(steps: Steps) -> Result<(), Failed> {
+    let Some(late) = &steps.plan.late else { return Ok(()) };
+    let (size, from) = steps.call(Step::ReceiveJob, || late.words.receive(late.job))?;
+    let file = late.file.load(Ordering::Relaxed);
+    if file < 0 {
+        return Ok(());
+    }
+    steps.call(Step::PayloadCopy, || root::copy_all(file, from, 0, size))?;
+    // The exec is refused while anybody can write the program. This process ends before it, too, but
+    // the end of a process is no call that could be told to have failed.
+    steps.call(Step::PayloadCopy, || fd::close(file))
+}

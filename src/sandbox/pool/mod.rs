@@ -1,0 +1,262 @@
+//! Boxes that are made before there is a job for them.
+//!
+//! A box of a pool is the box of any other run: its own user, mount, pid, ipc,
+//! uts and cgroup namespaces, its own root, cgroup and pid 1, attested before the
+//! payload runs, used once and destroyed. Only the order differs: it waits, with
+//! everything in force, for the payload's content and words (see
+//! [`super::late`]), and another one is made in its place meanwhile.
+//!
+//! Boxes are of one kind when everything but the job is the same: policy and
+//! limits, image, root, missing layers, cgroup. The image is looked at for each
+//! job, as in any run. What cannot be made ahead (files of the host that are
+//! shown, a root copied for the run, explanations, more words than a message
+//! holds) gets a box of its own.
+//!
+//! A network namespace of its own costs more than all the rest together. Where a
+//! policy lets no socket be made at all, boxes of one maker share an empty one
+//! that none of them has any right over; that takes root. Otherwise each has its
+//! own.
+
+mod kind;
+mod maker;
+mod shelf;
+
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+use self::kind::Kind;
+use self::maker::Ready;
+use self::shelf::Shelves;
+use super::compile::{self, Request, Seen};
+use super::launch::{self, Job, Stopped};
+use super::run::{Begin, Builder, Canceller, Outcome};
+use super::supervise::Cancel;
+use crate::error::{Error, Kind as ErrorKind, Result, io_text, no_matter};
+use crate::sys::words;
+
+/// How often a caller that waits for a box looks whether it is still to wait.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Boxes that a taker finds dead before it has one made for its own job.
+const MOST_BROKEN: usize = 3;
+
+/// Boxes made ahead for jobs of any kind. See the module's documentation in
+/// `docs/batch.md` for what makes two jobs of one kind.
+///
+/// ```
+/// use stockade::policy::load_builtin;
+/// use stockade::report::verdict::Verdict;
+/// use stockade::sandbox::{Input, Output, Pool, Sandbox};
+/// use stockade::Layer;
+///
+/// # fn main() -> Result<(), stockade::Error> {
+/// let pool = Pool::new(2)?;
+/// let policy = load_builtin("native")?;
+/// for word in ["pear", "apple"] {
+///     let job = Sandbox::builder(policy.clone(), "/usr/bin/cat")
+///         .stdin(Input::Bytes(word.into()))
+///         .stdout(Output::Capture)
+///         .degrade(Layer::Cgroup);
+///     let outcome = pool.run(job)?;
+///     assert_eq!(outcome.report.verdict, Verdict::Ok);
+///     assert_eq!(outcome.stdout, word.as_bytes());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    makers: Vec<JoinHandle<()>>,
+}
+
+/// What takers and makers share.
+#[derive(Debug)]
+struct Shared {
+    shelves: Mutex<Shelves>,
+    /// Somebody wants a box, or one was made, or it is over.
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Shelves> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, shelves: MutexGuard<'a, Shelves>) -> MutexGuard<'a, Shelves> {
+        self.changed.wait(shelves).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_a_little<'a>(&self, shelves: MutexGuard<'a, Shelves>) -> MutexGuard<'a, Shelves> {
+        self.changed.wait_timeout(shelves, LOOK).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// What a taker gets.
+enum Taken {
+    /// A box that was made ahead.
+    Ready(Ready),
+    /// None can be had: one of its own will tell why, or do better.
+    Nothing,
+    /// The caller wants an end.
+    Cancelled,
+}
+
+impl Pool {
+    /// A pool that keeps up to `ready` boxes, shared among the kinds of jobs that
+    /// come. Nothing is made before the first job, or [`Pool::warm_up`].
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn new(ready: usize) -> Result<Self> {
+        let shared = Arc::new(Shared { shelves: Mutex::new(Shelves::new(ready)), changed: Condvar::new() });
+        let cpus = usize::try_from(super::clock::usable_cpus()).unwrap_or(1);
+        let mut pool = Self { shared, makers: Vec::new() };
+        for _ in 0..cpus.min(ready.max(1)) {
+            let shared = Arc::clone(&pool.shared);
+            let maker = std::thread::Builder::new()
+                .name("stockade-maker".to_owned())
+                .spawn(move || maker::make_as_wanted(&shared))
+                .map_err(|e| Error::new(ErrorKind::Host, format!("no thread: {}", io_text(&e))))?;
+            pool.makers.push(maker);
+        }
+        Ok(pool)
+    }
+
+    /// Runs a job to its end on this thread, in a box that was made ahead where
+    /// there can be one.
+    ///
+    /// # Errors
+    /// As [`Builder::run`].
+    pub fn run(&self, job: Builder) -> Result<Outcome> {
+        let cancel = Canceller::new().map_err(|e| Error::new(ErrorKind::Host, io_text(&e)))?;
+        self.run_with(job, &cancel, || {})
+    }
+
+    /// The same; `cancel` can end it, `started` is called when the payload runs.
+    ///
+    /// # Errors
+    /// As [`Builder::run`].
+    pub fn run_with(&self, job: Builder, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
+        let begin = Begin::now()?;
+        let request = job.into_request();
+        let seen = compile::look(&request)?;
+        let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
+            return alone(begin, request, seen, cancel, started);
+        };
+        match self.take(kind, &seen, cancel) {
+            Taken::Ready(mut ready) => {
+                ready.equip(request, &seen)?;
+                let job = Job { words: &words, payload: seen.payload().map(|p| p.file.as_fd()) };
+                let (compiled, launched) = ready.start(&job, cancel.fd());
+                // The job's files stay open no longer than in any other run.
+                drop(seen);
+                Ok(begin.finish(compiled, launched, cancel, started))
+            }
+            Taken::Nothing => alone(begin, request, seen, cancel, started),
+            Taken::Cancelled => {
+                let compiled = compile::assemble(request, seen, None)?;
+                Ok(begin.finish(compiled, Err(Stopped::Cancelled), cancel, started))
+            }
+        }
+    }
+
+    /// Makes boxes for jobs like this one, and comes back when they wait. Answers how many do.
+    ///
+    /// # Errors
+    /// Such a job would be refused, or cannot be prepared for.
+    pub fn warm_up(&self, like: &Builder) -> Result<usize> {
+        let request = like.request();
+        let seen = compile::look(request)?;
+        let cannot = |why: &str| Error::new(ErrorKind::Host, format!("no box can be made ahead: {why}"));
+        let kind =
+            Kind::of(request, &seen).ok_or_else(|| cannot("what it shows is not known before the job"))?;
+        let mut shelves = self.shared.lock();
+        let at = shelves.find_or_add(kind, &seen);
+        let kind = shelves.promise(at);
+        self.shared.changed.notify_all();
+        loop {
+            match shelves.state_of(&kind) {
+                shelf::State::Full(count) => return Ok(count),
+                shelf::State::Refused => return Err(cannot("a box of its own will tell the reason")),
+                shelf::State::Filling => shelves = self.shared.wait_a_little(shelves),
+            }
+        }
+    }
+
+    /// A box for a job of this kind; waits while one is being made.
+    fn take(&self, kind: Kind, seen: &Seen, cancel: &dyn Cancel) -> Taken {
+        let mut shelves = self.shared.lock();
+        let at = shelves.find_or_add(kind, seen);
+        let kind = shelves.ask(at);
+        let mut refused = false;
+        let mut broken = 0;
+        loop {
+            match shelves.take(&kind, refused) {
+                shelf::Answer::Box(ready) => {
+                    self.shared.changed.notify_all();
+                    drop(shelves);
+                    if ready.is_whole() {
+                        return Taken::Ready(ready);
+                    }
+                    // Killed from outside while it waited.
+                    drop(ready);
+                    broken += 1;
+                    if broken == MOST_BROKEN {
+                        return Taken::Nothing;
+                    }
+                    shelves = self.shared.lock();
+                    shelves.ask_again(&kind);
+                }
+                shelf::Answer::Refused => {
+                    self.shared.changed.notify_all();
+                    return if refused { Taken::Cancelled } else { Taken::Nothing };
+                }
+                shelf::Answer::Wait => {
+                    self.shared.changed.notify_all();
+                    shelves = self.shared.wait_a_little(shelves);
+                    refused = wants_end(cancel);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().end();
+        self.shared.changed.notify_all();
+        for maker in self.makers.drain(..) {
+            no_matter(maker.join(), "its boxes die with it");
+        }
+    }
+}
+
+/// In a box of its own.
+fn alone(
+    begin: Begin,
+    request: Request,
+    seen: Seen,
+    cancel: &dyn Cancel,
+    started: impl FnOnce(),
+) -> Result<Outcome> {
+    let mut compiled = compile::assemble(request, seen, None)?;
+    let launched = launch::launch(&mut compiled, cancel.fd());
+    Ok(begin.finish(compiled, launched, cancel, started))
+}
+
+/// The job's message; `None`: there are too many words for one.
+fn words_of(request: &Request, seen: &Seen) -> Result<Option<Vec<u8>>> {
+    let argv = compile::arguments(&request.policy, request.program.as_deref(), &request.args)?;
+    let envp = compile::environment(&request.policy, &request.env)?;
+    Ok(words::message(&argv, &envp, seen.payload().map_or(0, |p| p.size)))
+}
+
+fn wants_end(cancel: &dyn Cancel) -> bool {
+    let mut fds = [PollFd::new(cancel.fd(), PollFlags::POLLIN)];
+    nix::poll::poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
+}

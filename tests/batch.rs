@@ -1,0 +1,458 @@
+//! `stockade batch`: jobs in lines, reports in lines, each in a box never used before.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Caller, leaves_of, patience, payload, payload_of, run, stockade, stretched};
+use serde_json::{Value, json};
+
+fn probe() -> PathBuf {
+    payload("probe.c", &["-static", "-pthread"])
+}
+
+/// A batch of `caller`.
+fn command(caller: Caller, options: &[&str]) -> Command {
+    let mut command = caller.command(stockade());
+    command.arg("batch").args(options);
+    if !caller.has_cgroup() {
+        command.args(["--degrade", "cgroup"]);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What a batch came to.
+struct Done {
+    pid: u32,
+    status: i32,
+    answers: Vec<Value>,
+    stderr: String,
+}
+
+fn batch(caller: Caller, options: &[&str], input: &str) -> Done {
+    finish(start(caller, options, input))
+}
+
+fn start(caller: Caller, options: &[&str], input: &str) -> Child {
+    let mut child = command(caller, options).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    child
+}
+
+fn finish(child: Child) -> Done {
+    let pid = child.id();
+    let out = child.wait_with_output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    Done {
+        pid,
+        status: out.status.code().unwrap_or_else(|| -out.status.signal().unwrap_or(0)),
+        answers: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+    }
+}
+
+fn lines(jobs: &[Value]) -> String {
+    jobs.iter().map(|job| format!("{job}\n")).collect()
+}
+
+fn verdicts(done: &Done) -> Vec<&str> {
+    done.answers.iter().map(|a| a["report"]["verdict"].as_str().unwrap_or("none")).collect()
+}
+
+/// The report without what differs from run to run.
+fn lasting(report: &Value) -> Value {
+    let mut report = report.clone();
+    for volatile in ["id", "setup_ns", "teardown_ns", "usage", "decided_by", "reason"] {
+        report.as_object_mut().unwrap().remove(volatile);
+    }
+    for (_, layer) in report["layers"].as_object_mut().unwrap() {
+        let kernel = layer["kernel"].as_object_mut().unwrap();
+        for volatile in ["inode", "host_uid", "host_gid", "paths"] {
+            kernel.remove(volatile);
+        }
+    }
+    report
+}
+
+#[test]
+fn batch_report_of_a_job_is_that_of_a_run() {
+    let probe = probe();
+    let jobs: [(&Path, &[&str], &[&str]); 9] = [
+        (&probe, &["exit", "0"], &[]),
+        (&probe, &["exit", "7"], &[]),
+        (&probe, &["signal", "11"], &[]),
+        (&probe, &["signal", "6"], &[]),
+        (Path::new("/usr/bin/env"), &[], &[]),
+        (Path::new("/usr/bin/sleep"), &["20"], &["wall_time", "300ms"]),
+        (&probe, &["exit", "0"], &["memory", "32MiB"]),
+        (Path::new("/usr/bin/sort"), &["/etc/passwd"], &[]),
+        (Path::new("/etc/passwd"), &[], &[]),
+    ];
+    for caller in Caller::all() {
+        // Three of each: the first of a kind, and such as wait in a box already.
+        let mut input = Vec::new();
+        for _ in 0..3 {
+            for (program, args, limit) in &jobs {
+                let mut job = json!({ "program": program, "args": args, "env": { "B": "2" } });
+                if let [name, value] = limit {
+                    job["limits"] = json!({ *name: stretched(value) });
+                }
+                input.push(job);
+            }
+        }
+        let done = batch(caller, &["--in-order", "--slots", "2"], &lines(&input));
+        assert_eq!(done.answers.len(), input.len(), "{}", done.stderr);
+        for (i, (program, args, limit)) in jobs.iter().enumerate() {
+            let mut one = run(caller, *program).args(args.iter().copied()).options(["--env", "B=2"]);
+            if let [name, value] = limit {
+                one = one.options([format!("--{}", name.replace('_', "-")).as_str(), value]);
+            }
+            let ran = one.go();
+            for round in 0..3 {
+                let report = &done.answers[round * jobs.len() + i]["report"];
+                assert_eq!(lasting(report), lasting(&ran.report), "{program:?} {args:?}, round {round}");
+            }
+        }
+        assert_eq!(done.status, 1, "the last program is none");
+        assert_eq!(leaves_of(done.pid), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn batch_job_gets_its_streams_words_and_environment() {
+    for caller in Caller::all() {
+        let home = caller.home();
+        fs::write(home.join("in.txt"), "pear\napple\n").unwrap();
+        let mut input = Vec::new();
+        for i in 0..6 {
+            let text = "x".repeat(i * 300);
+            input.push(json!({ "id": i, "program": "/usr/bin/sort", "stdin": "in.txt", "stdout": format!("sorted-{i}") }));
+            let echo = json!({ "id": format!("e{i}"), "program": "/usr/bin/echo", "args": [i.to_string(), "", text], "stdout": format!("echo-{i}") });
+            input.push(echo);
+            input.push(json!({ "program": "/usr/bin/env", "env": { "NUMBER": i.to_string() }, "stdout": format!("env-{i}") }));
+        }
+        let done = batch(caller, &[], &lines(&input));
+        assert_eq!((done.status, done.answers.len()), (0, input.len()), "{}", done.stderr);
+        for i in 0..6 {
+            let read = |name: &str| fs::read_to_string(home.join(format!("{name}-{i}"))).unwrap();
+            assert_eq!(read("sorted"), "apple\npear\n");
+            assert_eq!(read("echo"), format!("{i}  {}\n", "x".repeat(i * 300)));
+            let env = read("env");
+            assert!(env.lines().any(|line| line == format!("NUMBER={i}")), "{env}");
+            assert_eq!(env.matches("NUMBER=").count(), 1, "{env}");
+        }
+        let ids: BTreeSet<String> = done.answers.iter().map(|a| a["id"].to_string()).collect();
+        assert_eq!(ids.len(), 13, "{ids:?}");
+        assert!(ids.contains("null") && ids.contains("5") && ids.contains("\"e5\""));
+    }
+}
+
+#[test]
+fn batch_words_beyond_a_message_reach_the_program_all_the_same() {
+    let caller = Caller::all()[0];
+    let long = "y".repeat(100_000);
+    let job = |i: usize| json!({ "program": "/usr/bin/echo", "args": [long, i.to_string()], "stdout": format!("long-{i}") });
+    let done = batch(caller, &["--slots", "1"], &lines(&[job(0), job(1), job(2)]));
+    assert_eq!(verdicts(&done), ["ok"; 3]);
+    for i in 0..3 {
+        assert_eq!(
+            fs::read_to_string(caller.home().join(format!("long-{i}"))).unwrap(),
+            format!("{long} {i}\n")
+        );
+    }
+}
+
+#[test]
+fn batch_bad_line_is_answered_with_its_number_and_the_rest_go_on() {
+    for caller in Caller::all() {
+        let input = format!(
+            "{}\n\n{}\n{}\nnonsense\n{}",
+            json!({ "id": 1, "program": probe(), "args": ["exit", "0"] }),
+            json!({ "id": "two", "programme": "x" }),
+            json!({ "id": 3, "program": "./missing" }),
+            json!({ "id": 4, "program": probe(), "args": ["exit", "3"] }),
+        );
+        let done = batch(caller, &["--in-order"], &input);
+        let brief: Vec<Value> = done
+            .answers
+            .iter()
+            .map(|a| json!([a["line"], a["id"], a["report"]["verdict"], a["exit_status"]]))
+            .collect();
+        let expected = [
+            json!([1, 1, "ok", 0]),
+            json!([3, "two", null, null]),
+            json!([4, 3, "setup_failed", 127]),
+            json!([5, null, null, null]),
+            json!([6, 4, "nonzero_exit", 3]),
+        ];
+        assert_eq!(brief, expected, "{}", done.stderr);
+        let error = |i: usize| done.answers[i]["error"].as_str().unwrap();
+        assert!(error(1).starts_with("line 3, column 23: unknown field `programme`"), "{}", error(1));
+        assert!(error(3).starts_with("line 5, column 2: expected ident"), "{}", error(3));
+        assert_eq!(done.answers[2]["report"]["reason"], "./missing: ENOENT, no such file or directory");
+        assert_eq!(done.status, 1);
+    }
+}
+
+#[test]
+fn batch_in_order_holds_quick_reports_until_the_slow_one_is_there() {
+    let caller = Caller::all()[0];
+    let slow = json!({ "id": 0, "program": "/usr/bin/sleep", "args": ["0.7"] });
+    let quick = |i: u32| json!({ "id": i, "program": probe(), "args": ["exit", "0"] });
+    let jobs = lines(&[slow, quick(1), quick(2)]);
+    let ids = |done: &Done| done.answers.iter().map(|a| a["id"].as_u64().unwrap()).collect::<Vec<_>>();
+    let ordered = batch(caller, &["--in-order", "--slots", "2"], &jobs);
+    assert_eq!(ids(&ordered), [0, 1, 2]);
+    // The control: as they finish, the slow one comes last.
+    let free = batch(caller, &["--slots", "2"], &jobs);
+    assert_eq!(ids(&free), [1, 2, 0]);
+}
+
+#[test]
+fn batch_without_jobs_ends_at_once() {
+    for caller in Caller::all() {
+        let empty = batch(caller, &["--slots", "4"], "\n\n");
+        assert_eq!((empty.status, empty.answers.len(), empty.stderr.as_str()), (0, 0, ""));
+        let mut closed = command(caller, &["--slots", "4"]);
+        let output = closed.stdin(Stdio::null()).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+        // More slots than jobs.
+        let one =
+            batch(caller, &["--slots", "8"], &lines(&[json!({ "program": probe(), "args": ["exit", "0"] })]));
+        assert_eq!((one.status, verdicts(&one)), (0, vec!["ok"]));
+        assert_eq!(leaves_of(one.pid), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn batch_thousand_jobs_have_a_thousand_boxes() {
+    let caller = Caller::all()[0];
+    let jobs: Vec<Value> = (0..1000)
+        .map(|i| json!({ "id": i, "program": probe(), "args": ["exit", (i % 7).to_string()] }))
+        .collect();
+    let done = batch(caller, &["--in-order", "--slots", "3"], &lines(&jobs));
+    assert_eq!((done.status, done.answers.len()), (0, 1000), "{}", done.stderr);
+    let mut runs = BTreeSet::new();
+    for (i, answer) in done.answers.iter().enumerate() {
+        let report = &answer["report"];
+        assert_eq!(
+            (answer["id"].as_u64(), report["exit_code"].as_u64()),
+            (Some(i as u64), Some(i as u64 % 7))
+        );
+        assert_eq!(report["cleanup"]["ok"], true);
+        if i % 100 == 0 {
+            for (layer, shown) in report["layers"].as_object().unwrap() {
+                let degraded = layer == "cgroup" && !caller.has_cgroup();
+                assert_eq!(shown["status"] == "enforced", !degraded, "{layer}: {shown}");
+            }
+        }
+        runs.insert(report["id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(runs.len(), 1000);
+    assert_eq!(leaves_of(done.pid), Vec::<String>::new());
+}
+
+/// Reads answers until there are so many.
+fn read_some(child: &mut Child, count: usize) -> Vec<Value> {
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut answers = Vec::new();
+    while answers.len() < count {
+        let mut line = String::new();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "{answers:?}");
+        answers.push(serde_json::from_str(&line).unwrap());
+    }
+    child.stdout = Some(out.into_inner());
+    answers
+}
+
+fn send(child: &Child, signal: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn batch_interrupted_cancels_what_runs_and_leaves_nothing() {
+    for caller in Caller::all() {
+        let mut jobs = vec![json!({ "id": "first", "program": probe(), "args": ["exit", "0"] })];
+        let sleeper = json!({ "id": "slow", "program": "/usr/bin/sleep", "args": ["60"], "limits": { "wall_time": "100s" } });
+        jobs.extend(std::iter::repeat_n(sleeper, 20));
+        let mut child = start(caller, &["--slots", "2", "--in-order"], &lines(&jobs));
+        assert_eq!(read_some(&mut child, 1)[0]["report"]["verdict"], "ok");
+        std::thread::sleep(patience(Duration::from_millis(400)));
+        let begin = Instant::now();
+        send(&child, nix::sys::signal::Signal::SIGINT);
+        let done = finish(child);
+        assert!(begin.elapsed() < patience(Duration::from_secs(10)), "{:?}", begin.elapsed());
+        assert_eq!(done.status, 128 + libc::SIGINT, "{}", done.stderr);
+        assert_eq!(verdicts(&done), ["cancelled", "cancelled"], "{:?}", done.answers);
+        assert_eq!(leaves_of(done.pid), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn batch_killed_leaves_no_process() {
+    for caller in Caller::all() {
+        let text = "#include <unistd.h>\nint main(void) { for (;;) pause(); }";
+        let sleeper = payload_of("batch-sleeper", text, &["-static"]);
+        let job = json!({ "program": sleeper, "limits": { "wall_time": "100s" } });
+        let child = start(caller, &["--slots", "3"], &lines(&vec![job; 9]));
+        let pid = child.id();
+        let until = Instant::now() + patience(Duration::from_secs(20));
+        let sleeping = || {
+            let all = fs::read_dir("/proc").unwrap().flatten();
+            all.filter(|p| {
+                fs::read(p.path().join("cmdline")).is_ok_and(|c| c.starts_with(b"batch-sleeper\0"))
+            })
+            .count()
+        };
+        while sleeping() < 3 {
+            assert!(Instant::now() < until, "{} run", sleeping());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        send(&child, nix::sys::signal::Signal::SIGKILL);
+        assert_eq!(finish(child).status, -libc::SIGKILL);
+        let ours = || {
+            let all = fs::read_dir("/proc").unwrap().flatten();
+            let of = |stat: String| stat.contains(&format!(" {pid} ")) || stat.contains("batch-sleeper");
+            all.filter(|p| {
+                let stat = fs::read_to_string(p.path().join("stat")).unwrap_or_default();
+                // A zombie holds nothing, and goes when the host's pid 1 looks.
+                !stat.contains(") Z ") && of(stat)
+            })
+            .count()
+        };
+        while ours() > 0 {
+            assert!(Instant::now() < until, "{} left", ours());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // The next start removes the cgroups.
+        let until = Instant::now() + patience(Duration::from_secs(20));
+        loop {
+            assert_eq!(
+                batch(caller, &[], &lines(&[json!({ "program": probe(), "args": ["exit", "0"] })])).status,
+                0
+            );
+            if leaves_of(pid).is_empty() {
+                break;
+            }
+            assert!(Instant::now() < until, "{:?}", leaves_of(pid));
+        }
+    }
+}
+
+#[test]
+fn batch_whose_reports_nobody_reads_stops() {
+    for caller in Caller::all() {
+        let job = json!({ "program": probe(), "args": ["exit", "0"] });
+        let slow = json!({ "program": "/usr/bin/sleep", "args": ["60"], "limits": { "wall_time": "100s" } });
+        let mut jobs = vec![slow];
+        jobs.extend(vec![job; 200]);
+        let mut child = start(caller, &["--slots", "2"], &lines(&jobs));
+        drop(child.stdout.take());
+        let begin = Instant::now();
+        let done = finish(child);
+        assert!(begin.elapsed() < patience(Duration::from_secs(20)), "{:?}", begin.elapsed());
+        assert_eq!(done.status, 125);
+        assert_eq!(done.stderr.trim(), "stockade: error: cannot write a report: EPIPE, broken pipe");
+        assert_eq!(leaves_of(done.pid), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn batch_option_that_cannot_be_is_refused_before_any_job() {
+    for (options, words) in [
+        (&["--slots", "0"][..], "'0' is not a whole number from 1 to 1024"),
+        (&["--policy", "nosuch"], "nosuch"),
+        (&["--degrade", "nosuch"], "nosuch"),
+    ] {
+        let done = batch(Caller::all()[0], options, &lines(&[json!({ "program": probe() })]));
+        assert_eq!((done.status, done.answers.len()), (125, 0), "{options:?}");
+        assert!(done.stderr.contains(words), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn batch_pinned_program_keeps_to_one_cpu() {
+    let text = r#"
+        #define _GNU_SOURCE
+        #include <sched.h>
+        #include <stdio.h>
+        int main(void) {
+            cpu_set_t set;
+            sched_getaffinity(0, sizeof set, &set);
+            printf("%d\n", CPU_COUNT(&set));
+        }"#;
+    let count = payload_of("count-cpus", text, &["-static"]);
+    let own = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).unwrap();
+    let cpus = (0..nix::sched::CpuSet::count()).filter(|cpu| own.is_set(*cpu) == Ok(true)).count();
+    for caller in Caller::all() {
+        for (options, expected) in [(&["--pin"][..], 1), (&[], cpus)] {
+            let jobs: Vec<Value> =
+                (0..4).map(|i| json!({ "program": count, "stdout": format!("cpus-{i}") })).collect();
+            let done = batch(caller, options, &lines(&jobs));
+            assert_eq!(verdicts(&done), ["ok"; 4], "{:?}", done.answers);
+            for i in 0..4 {
+                let said = fs::read_to_string(caller.home().join(format!("cpus-{i}"))).unwrap();
+                assert_eq!(said.trim(), expected.to_string());
+            }
+        }
+    }
+}
+
+/// Each line of a file as name and rest.
+fn said(path: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let pair = |line: &str| line.split_once(": ").map(|(a, b)| (a.to_owned(), b.to_owned()));
+    text.lines().filter_map(pair).collect()
+}
+
+#[test]
+fn batch_neighbours_see_nothing_of_each_other() {
+    let neighbour = payload("neighbour.c", &["-static"]);
+    for caller in Caller::all() {
+        let home = caller.home();
+        let leave =
+            |i: u32| json!({ "program": neighbour, "args": ["leave", "2"], "stdout": format!("left-{i}") });
+        let look = |i: u32| json!({ "program": neighbour, "args": ["look"], "stdout": format!("seen-{i}") });
+        // While two that leave things sleep, others look; and so do those that come after them.
+        let mut jobs = vec![leave(0), leave(1)];
+        jobs.extend((0..6).map(look));
+        let done = batch(caller, &["--slots", "3"], &lines(&jobs));
+        assert_eq!((done.status, verdicts(&done)), (0, vec!["ok"; 8]), "{}", done.stderr);
+        for i in 0..2 {
+            let left = said(&home.join(format!("left-{i}")));
+            let of = |name: &str| left.iter().find(|(n, _)| n == name).map(|(_, what)| what.as_str());
+            // The control: what can be done at all was done.
+            assert_eq!(of("file"), Some("ok"), "{left:?}");
+            for refused in ["shm", "socket", "lock", "name"] {
+                assert_eq!(of(refused), Some("ENOSYS"), "{left:?}");
+            }
+        }
+        for i in 0..6 {
+            let seen = said(&home.join(format!("seen-{i}")));
+            let of = |name: &str| seen.iter().find(|(n, _)| n == name).map(|(_, what)| what.as_str());
+            assert_eq!(of("file"), Some("ENOENT"), "{seen:?}");
+            for refused in ["shm", "socket", "lock"] {
+                assert_eq!(of(refused), Some("ENOSYS"), "{seen:?}");
+            }
+            assert_eq!(of("kill"), Some("ESRCH"), "{seen:?}");
+            assert_eq!(of("processes"), Some("1, others: 0, own: 2"), "{seen:?}");
+            assert_eq!(of("descriptor"), None, "{seen:?}");
+        }
+        let network = |a: &Value| a["report"]["layers"]["net_ns"]["kernel"]["inode"].as_u64().unwrap();
+        let own = |a: &Value, ns: &str| a["report"]["layers"][ns]["kernel"]["inode"].as_u64().unwrap();
+        for a in &done.answers {
+            assert_ne!(network(a), 0);
+            assert_ne!(own(a, "pid_ns"), own(a, "user_ns"));
+        }
+    }
+}
