@@ -289,6 +289,18 @@ fn mount_place_that_is_a_link_or_a_file_in_the_image_is_refused() {
 }
 
 #[test]
+fn image_without_the_programs_loader_is_named_as_the_reason() {
+    let stockade = Stockade::new();
+    let archive = stockade.write("bare.tar", tar(&[dir("data"), file("data/x", "x")]));
+    stockade.text(["image", "import", &archive, "--name", "bare"]);
+    let ran = stockade.run(["-i", "bare", "-p", "native", "--", "/usr/bin/true"]);
+    assert_eq!((ran.status, ran.verdict()), (125, "setup_failed"), "{}", ran.all());
+    let reason = ran.report["reason"].as_str().unwrap();
+    assert!(reason.starts_with("exec: execve: ENOENT") && !reason.contains("{}"), "{reason}");
+    assert!(ran.stderr.contains("not the loader that it names"), "{}", ran.stderr);
+}
+
+#[test]
 fn full_disk_refuses_and_leaves_nothing_that_looks_whole() {
     if !is_root() {
         return skip("mounting a small file system takes root");
