@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -50,6 +52,7 @@ pub struct Job {
     /// An image of the store.
     pub image: Option<String>,
     /// Limits in place of the policy's.
+    #[serde(deserialize_with = "object")]
     pub limits: Limits,
     /// Layers that may be missing.
     pub degrade: Vec<LayerName>,
@@ -95,6 +98,33 @@ struct AtOutput(OnOutput);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct StackSize(Stack);
 
+/// An object and nothing else: a derived reader takes a list of the fields' values as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Only<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Only(PhantomData))
+    }
+}
+
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
 impl Job {
     /// Reads one line, without its end. `number` is the line's, counted from one.
     ///
@@ -106,7 +136,7 @@ impl Job {
             let length = line.len();
             return Err(wrong(format!("line {number}: {length} bytes are too many, {MOST_BYTES} the most")));
         }
-        let job: Self = serde_json::from_slice(line).map_err(|e| {
+        let Object(job): Object<Self> = serde_json::from_slice(line).map_err(|e| {
             let full = e.to_string();
             let words = full.rsplit_once(" at line ").map_or(full.as_str(), |(words, _)| words);
             wrong(format!("line {number}, column {}: {words}", e.column()))
@@ -292,12 +322,13 @@ mod tests {
             ("", "line 7, column 0: EOF while parsing a value"),
             ("[]", "line 7, column 0: invalid type: sequence"),
             ("{}", "line 7: neither a program nor an image is named"),
+            (r#"{"program": "p", "limits": []}"#, "invalid type: sequence"),
             (r#"{"program": "p"} x"#, "line 7, column 18: trailing characters"),
             (r#"{"programm": "p"}"#, "line 7, column 11: unknown field `programm`"),
             (r#"{"program": "p", "program": "q"}"#, "column 26: duplicate field `program`"),
             (r#"{"program": "p", "env": {"A": "1", "A": "2"}}"#, "duplicate field `A`"),
             (r#"{"program": "p", "limits": {"memory": 5}}"#, "invalid type: integer `5`"),
-            (r#"{"program": "p", "limits": {"cpu_time": "5"}}"#, "line 7, column 43: "),
+            (r#"{"program": "p", "limits": {"cpu_time": "5"}}"#, "line 7, column 44: "),
             (r#"{"program": "p", "limits": {"cpu": "5s"}}"#, "unknown field `cpu`"),
             (r#"{"program": "p", "degrade": ["cgruop"]}"#, "cgruop"),
             (r#"{"program": "p", "id": [1]}"#, "expected a string or a whole number"),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Caller, payload, run};
+use common::{Caller, payload, payload_of, run};
 use serde_json::Value;
 use stockade::report::evidence::{Evidence, Rule};
 use stockade::report::verdict::{Decision, Verdict, exit_status};
@@ -125,10 +125,16 @@ fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 fn report_fields_are_all_documented_and_none_is_made_up() {
     let probe = payload("probe.c", &["-static", "-pthread"]);
     let caller = Caller::all()[0];
-    // With violations; with a layer that is degraded; explained; ended by a signal; never started.
+    let collects = payload_of(
+        "collects",
+        "#include <fcntl.h>\nint main(void) { return creat(\"/out/a\\tb\", 0644) < 0; }",
+        &["-static"],
+    );
+    // With violations; with a layer that is degraded; with files that are left out; explained; ended by a signal; never started.
     let reports = [
         run(caller, &probe).args(["sibling"]).go().report,
         run(Caller::User, &probe).args(["exit", "3"]).go().report,
+        run(caller, &collects).options(["--out", "documented"]).go().report,
         run(caller, &probe)
             .options(["--explain"])
             .args(["cat", "/etc/passwd", "/etc/hostname", "/no/such"])
@@ -141,7 +147,8 @@ fn report_fields_are_all_documented_and_none_is_made_up() {
     fields(&reports[0], "", &mut seen);
     fields(&reports[1], "", &mut seen);
     fields(&reports[2], "", &mut seen);
-    for report in &reports[3..] {
+    fields(&reports[3], "", &mut seen);
+    for report in &reports[4..] {
         fields(report, "", &mut with_nulls);
     }
     let documented: Vec<Vec<String>> = rows(&document("docs/report.md"), "field");
@@ -162,7 +169,7 @@ fn report_fields_are_all_documented_and_none_is_made_up() {
     for row in &documented {
         let name = row[0].trim_matches('`');
         assert_eq!(row.len(), 3, "{row:?}");
-        for value in reports[..4].iter().filter_map(|report| value_at(report, name)) {
+        for value in reports[..5].iter().filter_map(|report| value_at(report, name)) {
             assert!(is_of_type(value, &row[1]), "{name} is {value}, not {}", row[1]);
         }
     }

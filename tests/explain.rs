@@ -221,6 +221,40 @@ fn writer_beside_itself_runs_when_its_explanation_is_followed() {
     followed(&["write", "out.txt"], &[], ("path", json!("/box/out.txt")), By::Extends);
 }
 
+/// Gives each caller, in their home, what every box may write.
+fn writable_by_boxes(name: &str, make: fn(&std::path::Path), mode: u32) {
+    for caller in Caller::all() {
+        let path = caller.home().join(name);
+        make(&path);
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+}
+
+#[test]
+fn writer_of_the_callers_files_runs_when_its_explanation_is_followed() {
+    writable_by_boxes("log.txt", |path| std::fs::write(path, "x").unwrap(), 0o666);
+    followed(&["append", "log.txt"], &[], ("path", json!("/box/log.txt")), By::Patch);
+    writable_by_boxes("results", |path| std::fs::create_dir_all(path).unwrap(), 0o777);
+    followed(&["fresh", "results/out.txt"], &[], ("path", json!("/box/results/out.txt")), By::Patch);
+    for caller in Caller::all() {
+        // Once by following, and once more by the last run.
+        assert_eq!(std::fs::read_to_string(caller.home().join("log.txt")).unwrap(), "xxx");
+    }
+    // It makes the directories itself.
+    followed(&["tree"], &[], ("path", json!("/box/a/b/c")), By::Extends);
+}
+
+#[test]
+fn remover_of_the_callers_files_is_told_that_they_stay() {
+    writable_by_boxes("kept.txt", |path| std::fs::write(path, "x").unwrap(), 0o666);
+    for caller in Caller::all() {
+        let ran = run(caller, wants()).options(["--explain"]).args(["remove", "kept.txt"]).go();
+        let cause = causes(&ran)[0];
+        assert_eq!((&cause["path"], &cause["allow"]), (&json!("/box/kept.txt"), &Value::Null), "{cause:#}");
+        assert!(cause["never"].as_str().unwrap().contains("cannot be removed or renamed"), "{cause:#}");
+    }
+}
+
 #[test]
 fn writer_of_shared_memory_files_runs_when_its_explanation_is_followed() {
     followed(&["write", "/dev/shm/x"], &[], ("path", json!("/dev/shm/x")), By::Extends);

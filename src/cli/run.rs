@@ -19,7 +19,7 @@ use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 use stockade::report::write::Sink;
 use stockade::sandbox::{
-    Bind, Input, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report,
+    Bind, Input, Out, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report,
 };
 use stockade::{Layer, policy, sandbox};
 
@@ -73,6 +73,10 @@ pub struct Run {
     /// Shows a directory or file of the host that may be written, without programs, devices or links.
     #[arg(long, value_name = "HOST[:BOX]")]
     rw: Vec<String>,
+
+    /// Collects what the box has made below BOX, after its end: regular files only [default BOX: /out].
+    #[arg(long, value_name = "DIR[:BOX]")]
+    out: Vec<String>,
 
     /// Runs although this host cannot give that layer in full; the report says so.
     #[arg(long, value_name = "LAYER", value_parser = parse_layer)]
@@ -241,17 +245,8 @@ impl Run {
                 binds.push(Bind::parse(spec, write, &cwd)?);
             }
         }
-        if let Some(report) = report {
-            refuse_in_reach("--report", report, &binds, "the program could write its own report")?;
-        }
-        if is_file_argument(self.policy()) {
-            let why = "the program could write the policy of its next run";
-            refuse_in_reach("--policy", Path::new(self.policy()), &binds, why)?;
-        }
-        if let Some(ceiling) = &self.ceiling {
-            let why = "the program could write the ceiling of its next run";
-            refuse_in_reach("--ceiling", ceiling, &binds, why)?;
-        }
+        let outs = self.out.iter().map(|spec| Out::parse(spec)).collect::<Result<Vec<_>>>()?;
+        self.refuse_in_reach(report, &binds, &outs)?;
         let note = job.map(|(path, job)| self.below(path, &job, &mut binds)).transpose()?;
         let stdin = match &self.stdin {
             Some(path) => Input::File(open_input(path, "--stdin")?),
@@ -292,6 +287,9 @@ impl Run {
         for bind in binds {
             builder = builder.bind(bind);
         }
+        for out in outs {
+            builder = builder.out(out);
+        }
         for (name, value) in self.env {
             builder = builder.env(name, value);
         }
@@ -328,6 +326,22 @@ impl Run {
         }
         let policy = ceiling.policy();
         Ok(format!("below the ceiling {} ({})", policy.name, policy.digest))
+    }
+
+    /// What the payload may write, now or in the end, must not hold what decides about it.
+    fn refuse_in_reach(&self, report: Option<&Path>, binds: &[Bind], outs: &[Out]) -> Result<()> {
+        let binds = binds.iter().filter(|b| b.write).map(|b| ("--rw", b.host.as_path()));
+        let written: Vec<_> = binds.chain(outs.iter().map(|o| ("--out", o.host.as_path()))).collect();
+        let policy = is_file_argument(self.policy()).then(|| Path::new(self.policy()));
+        let decide = [
+            ("--report", report, "the program could write its own report"),
+            ("--policy", policy, "the program could write the policy of its next run"),
+            ("--ceiling", self.ceiling.as_deref(), "the program could write the ceiling of its next run"),
+        ];
+        for (option, file, why) in decide {
+            file.map_or(Ok(()), |file| refuse_in_reach(option, file, &written, why))?;
+        }
+        Ok(())
     }
 
     /// The policy that is meant where no image says otherwise.
@@ -421,16 +435,16 @@ pub fn refuse_arguments(policy: &Policy, count: usize) -> Result<()> {
     Err(Error::new(Kind::Usage, message).help("an entry point with '{args}' takes some"))
 }
 
-/// What the payload may write must not hold what decides about it.
-pub fn refuse_in_reach(option: &str, file: &Path, binds: &[Bind], why: &str) -> Result<()> {
+/// One file that decides, and every place that the payload may write.
+pub fn refuse_in_reach(option: &str, file: &Path, written: &[(&str, &Path)], why: &str) -> Result<()> {
     let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The directory as it is named, and, where the file is a link, what it leads to.
     let named = parent.canonicalize().ok();
     let meant = file.canonicalize().ok();
-    for bind in binds.iter().filter(|b| b.write) {
-        let Ok(host) = bind.host.canonicalize() else { continue };
+    for (by, place) in written {
+        let Ok(host) = place.canonicalize() else { continue };
         if [&named, &meant].into_iter().flatten().any(|path| path.starts_with(&host)) {
-            let message = format!("{option} {} lies below --rw {}", file.display(), bind.host.display());
+            let message = format!("{option} {} lies below {by} {}", file.display(), place.display());
             return Err(Error::new(Kind::Usage, message).help(format!("{why}: put it elsewhere")));
         }
     }

@@ -205,9 +205,8 @@ pub fn add_scratch(policy: &Policy, at: &str) -> Result<Amendment, String> {
 /// # Errors
 /// There is none.
 pub fn writable_cwd(policy: &Policy) -> Result<(Amendment, String), String> {
-    let scratch = |p: &&super::model::PathEntry| {
-        matches!(p.from, PathSource::Tmpfs { .. }) && p.access.create && p.access.write
-    };
+    let scratch =
+        |p: &&super::model::PathEntry| p.from.memory().is_some() && p.access.create && p.access.write;
     let Some(entry) = policy.paths.iter().find(scratch) else {
         return Err("this policy has no directory that can be written".to_owned());
     };
@@ -233,7 +232,7 @@ pub enum Scratch {
 pub fn more_scratch(policy: &Policy, what: Scratch) -> Result<Amendment, String> {
     let mut draft = Draft::of(policy);
     for (at, entry) in policy.paths.iter().enumerate() {
-        let PathSource::Tmpfs { size, inodes } = entry.from else { continue };
+        let Some((size, inodes)) = entry.from.memory() else { continue };
         match what {
             Scratch::Bytes => {
                 draft.replace(&format!("/paths/{at}/size"), json!(format_size(size.saturating_mul(2))));

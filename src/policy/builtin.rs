@@ -5,9 +5,16 @@ const POLICIES: &[(&str, &str)] = &[
     ("base", include_str!("../../policies/base.json")),
     ("native", include_str!("../../policies/native.json")),
     ("strict", include_str!("../../policies/strict.json")),
+    ("go", include_str!("../../policies/go.json")),
     ("python", include_str!("../../policies/python.json")),
     ("node", include_str!("../../policies/node.json")),
     ("java", include_str!("../../policies/java.json")),
+    ("perl", include_str!("../../policies/perl.json")),
+    ("ruby", include_str!("../../policies/ruby.json")),
+    ("lua", include_str!("../../policies/lua.json")),
+    ("compile", include_str!("../../policies/compile.json")),
+    ("compile-c", include_str!("../../policies/compile-c.json")),
+    ("compile-cpp", include_str!("../../policies/compile-cpp.json")),
 ];
 
 /// The names of the policies that ship.

@@ -184,16 +184,13 @@ fn path_direction(a: &PathEntry, b: &PathEntry) -> Option<Direction> {
     let access: Vec<(bool, bool)> = bits(a.access).into_iter().zip(bits(b.access)).collect();
     let mut more = access.iter().any(|(x, y)| !x & y);
     let mut less = access.iter().any(|(x, y)| x & !y);
-    match (&a.from, &b.from) {
-        (PathSource::Devices(x), PathSource::Devices(y)) => {
-            more |= y.iter().any(|d| !x.contains(d));
-            less |= x.iter().any(|d| !y.contains(d));
-        }
-        (PathSource::Tmpfs { size: s, inodes: i }, PathSource::Tmpfs { size: t, inodes: j }) => {
-            more |= t > s || j > i;
-            less |= t < s || j < i;
-        }
-        _ => {}
+    if let (PathSource::Devices(x), PathSource::Devices(y)) = (&a.from, &b.from) {
+        more |= y.iter().any(|d| !x.contains(d));
+        less |= x.iter().any(|d| !y.contains(d));
+    }
+    if let (Some((s, i)), Some((t, j))) = (a.from.memory(), b.from.memory()) {
+        more |= t > s || j > i;
+        less |= t < s || j < i;
     }
     let same = !more && !less && a.optional == b.optional;
     (!same).then(|| Direction::of(more, less))

@@ -32,6 +32,7 @@ pub(crate) mod prebuilt;
 mod print;
 pub(crate) mod read;
 pub mod schema;
+pub(crate) mod share;
 pub(crate) mod source;
 pub(crate) mod suggest;
 pub mod units;
@@ -52,10 +53,10 @@ use print::digest;
 use read::{Document, Field, Reader};
 use source::Span;
 
-/// How many policies may stand on each other: one, what it extends, and what
-/// that extends. Only policies that ship are extended, so that this is what
-/// they need.
-const DEEPEST: u8 = 2;
+/// How many policies may be below one: a file extends `compile-c`, which extends
+/// `compile`, which extends `base`. Only policies that ship are extended, so that
+/// this is what they need.
+const DEEPEST: u8 = 3;
 
 /// Whether an argument names a file and not a policy that ships.
 #[must_use]

@@ -169,6 +169,24 @@ pub enum PathSource {
         /// Files and directories.
         inodes: u64,
     },
+    /// The same; its regular files may be collected after the box is dead.
+    Out {
+        /// Bytes, a multiple of the page size.
+        size: u64,
+        /// Files and directories.
+        inodes: u64,
+    },
+}
+
+impl PathSource {
+    /// Bytes and inodes of what is in memory, and empty at the start.
+    #[must_use]
+    pub const fn memory(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Tmpfs { size, inodes } | Self::Out { size, inodes } => Some((*size, *inodes)),
+            Self::Image | Self::Payload | Self::Proc | Self::Devices(_) => None,
+        }
+    }
 }
 
 /// What may be done with a path. Mount flags and Landlock rights both derive

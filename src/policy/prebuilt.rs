@@ -15,9 +15,15 @@ use super::Policy;
 const PREBUILT: &[(&str, &[u8])] = &[
     ("native", include_bytes!("../../policies/prebuilt/native.bin")),
     ("strict", include_bytes!("../../policies/prebuilt/strict.bin")),
+    ("go", include_bytes!("../../policies/prebuilt/go.bin")),
     ("python", include_bytes!("../../policies/prebuilt/python.bin")),
     ("node", include_bytes!("../../policies/prebuilt/node.bin")),
     ("java", include_bytes!("../../policies/prebuilt/java.bin")),
+    ("perl", include_bytes!("../../policies/prebuilt/perl.bin")),
+    ("ruby", include_bytes!("../../policies/prebuilt/ruby.bin")),
+    ("lua", include_bytes!("../../policies/prebuilt/lua.bin")),
+    ("compile-c", include_bytes!("../../policies/prebuilt/compile-c.bin")),
+    ("compile-cpp", include_bytes!("../../policies/prebuilt/compile-cpp.bin")),
 ];
 
 /// A policy that ships.

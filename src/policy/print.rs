@@ -215,16 +215,17 @@ fn path(out: &mut String, entry: &PathEntry) {
             PathSource::Proc => "proc",
             PathSource::Devices(_) => "devices",
             PathSource::Tmpfs { .. } => "tmpfs",
+            PathSource::Out { .. } => "out",
         },
     );
-    if let PathSource::Tmpfs { inodes, .. } = &entry.from {
+    if let Some((_, inodes)) = entry.from.memory() {
         number(o.field("inodes"), inodes);
     }
     if entry.optional {
         o.field("optional").push_str("true");
     }
-    if let PathSource::Tmpfs { size, .. } = &entry.from {
-        text(o.field("size"), &format_size(*size));
+    if let Some((size, _)) = entry.from.memory() {
+        text(o.field("size"), &format_size(size));
     }
     o.close();
 }

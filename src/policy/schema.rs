@@ -376,8 +376,8 @@ fn path_entry() -> Value {
                 json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": choice(DEVICES) }),
                 "From `devices`: which.",
             ),
-            "size": reference("size", "From `tmpfs`: its bytes, a whole number of pages of 4KiB."),
-            "inodes": described(count(&bounds::TMPFS_INODES), "From `tmpfs`: its files and directories."),
+            "size": reference("size", "From `tmpfs` or `out`: its bytes, a whole number of pages of 4KiB."),
+            "inodes": described(count(&bounds::TMPFS_INODES), "From `tmpfs` or `out`: its files and directories."),
         }),
         &["at", "from", "access", "comment"],
     );
@@ -389,7 +389,7 @@ fn path_entry() -> Value {
 fn one_source(name: &str, source: RawSource) -> Value {
     let owned: &[&str] = match source {
         RawSource::Devices => &["devices"],
-        RawSource::Tmpfs => &["size", "inodes"],
+        RawSource::Tmpfs | RawSource::Out => &["size", "inodes"],
         RawSource::Image | RawSource::Payload | RawSource::Proc => &[],
     };
     let mut properties = Map::new();

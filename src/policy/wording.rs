@@ -141,6 +141,10 @@ pub(super) fn source(source: &PathSource) -> String {
         PathSource::Tmpfs { size, inodes } => {
             format!("an empty file system in memory of {} and {inodes} files", format_size(*size))
         }
+        PathSource::Out { size, inodes } => format!(
+            "an empty file system in memory of {} and {inodes} files, collected where --out asks for it",
+            format_size(*size)
+        ),
     }
 }
 
@@ -152,6 +156,7 @@ pub(super) const fn source_name(source: &PathSource) -> &'static str {
         PathSource::Proc => "proc",
         PathSource::Devices(_) => "devices",
         PathSource::Tmpfs { .. } => "tmpfs",
+        PathSource::Out { .. } => "out",
     }
 }
 

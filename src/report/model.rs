@@ -10,6 +10,7 @@ use super::explanation::Explanation;
 use super::verdict::{Decision, Verdict, limits_hit, signal_name};
 use crate::Layer;
 use crate::policy::model::{Limits, OnOutput, Stack};
+use crate::sandbox::Collected;
 use crate::sys::process::Ended;
 
 /// Name and version of the document.
@@ -240,6 +241,9 @@ pub struct Report {
     pub host: HostReport,
     /// What was left behind.
     pub cleanup: CleanupReport,
+    /// What was collected, where that was asked for and the box ran to an end of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Vec<Collected>>,
     /// What the policy stood in the way of, where that was asked for: the likely cause first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanations: Option<Vec<Explanation>>,

@@ -148,7 +148,6 @@ fn build(steps: Steps) -> Result<(), Failed> {
     steps.wait_byte(Step::MiddleWait, plan.control)?;
     let base = root::attach_root(steps)?;
     cgroup::receive(steps)?;
-    namespaces::use_box_ids_for_files(steps)?;
 
     let pid = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
     steps.send(Step::CloneInit, Frame::InitPid(pid))?;
@@ -160,6 +159,8 @@ fn build(steps: Steps) -> Result<(), Failed> {
     };
     let pid = steps.call(Step::ClonePayload, || clone::share(plan, &plan.payload_stack, leaf, payload))?;
     steps.send(Step::ClonePayload, Frame::PayloadPid(pid))?;
+    // On the unified hierarchy only the host's root may put a child into the leaf.
+    namespaces::use_box_ids_for_files(steps)?;
 
     root::fill(steps)?;
     let built = Built {

@@ -18,6 +18,7 @@ use super::explain::Explainer;
 use super::host::Host;
 use super::images::{self, Chosen, RootChoice, StoreChoice};
 use super::order::{self, Step};
+use super::out::{self, OpenOut, Out};
 use super::plan::{ENTRY_FDS, Entry, Late, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Ends, Input, Output, Streams};
@@ -26,7 +27,8 @@ use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::digest::Digest;
 use crate::image::{Root, Store};
-use crate::policy::model::{Network, OnOutput, PathSource, Policy, Verify, Word};
+use crate::policy::model::{Network, OnOutput, Policy, Verify, Word};
+use crate::policy::share;
 use crate::sys;
 use crate::sys::process::StringArray;
 
@@ -62,6 +64,8 @@ pub struct Request {
     pub env: Vec<(String, OsString)>,
     /// Files and directories of the host.
     pub binds: Vec<Bind>,
+    /// What is collected after the box is dead.
+    pub outs: Vec<Out>,
     /// Standard input.
     pub stdin: Input,
     /// Standard output.
@@ -162,6 +166,8 @@ pub struct Compiled {
     pub for_children: Vec<OwnedFd>,
     /// Binds' mounts, likewise.
     pub binds: Vec<OpenBind>,
+    /// Where on the host goes what the box makes.
+    pub outs: Vec<OpenOut>,
     /// Whether the report must have the payload's digest.
     pub want_digest: bool,
     /// Hears of what is refused, where that is asked for.
@@ -172,9 +178,12 @@ pub struct Compiled {
 ///
 /// # Errors
 /// Whatever stands in the way, with what to do about it.
-pub fn compile(request: Request) -> Result<Compiled> {
+pub fn compile(mut request: Request) -> Result<Compiled> {
+    let outs = out::open_all(&request.outs, &mut request.policy)?;
     let seen = look(&request)?;
-    assemble(request, seen, None)
+    let mut compiled = assemble(request, seen, None)?;
+    compiled.outs = outs;
+    Ok(compiled)
 }
 
 /// Opens and finds what a request names on the host.
@@ -365,6 +374,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         payload_stack: sys::clone::Stack::default(),
         built: AtomicU32::new(0),
         init_fd: AtomicI32::new(-1),
+        has_fs_ids: AtomicU32::new(0),
         init_has_namespaces: AtomicU32::new(0),
         payload_has_joined: AtomicU32::new(0),
         init_has_ids: AtomicU32::new(0),
@@ -407,6 +417,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         for_children,
         explainer,
         binds,
+        outs: Vec::new(),
         policy,
     })
 }
@@ -548,7 +559,7 @@ fn program_path(policy: &Policy) -> Result<CString> {
 pub fn arguments(policy: &Policy, program: Option<&Path>, args: &[OsString]) -> Result<StringArray> {
     let mut words: Vec<OsString> = Vec::with_capacity(policy.command.len() + args.len());
     let mut add = |word: &Word| match word {
-        Word::Literal(text) => words.push(text.into()),
+        Word::Literal(text) => words.push(share::fill_in(text, policy.limits.memory).into()),
         Word::Payload => words.push(policy.payload.path.clone().into()),
         Word::Given => words.push(program.map_or_else(|| policy.payload.path.clone().into(), shown_name)),
         Word::Args => words.extend(args.iter().cloned()),
@@ -581,8 +592,9 @@ fn shown_name(program: &Path) -> OsString {
 /// # Errors
 /// One has a NUL byte in it.
 pub fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<StringArray> {
+    let memory = policy.limits.memory;
     let mut all: std::collections::BTreeMap<&str, OsString> =
-        policy.env.iter().map(|(k, v)| (k.as_str(), v.into())).collect();
+        policy.env.iter().map(|(k, v)| (k.as_str(), share::fill_in(v, memory).into())).collect();
     all.extend(added.iter().map(|(k, v)| (k.as_str(), v.clone())));
     let strings = all.into_iter().map(|(name, value)| {
         let mut line = OsString::from(name);
@@ -598,12 +610,7 @@ pub fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<Stri
 /// Directories of the box that are file systems in memory, for the evidence.
 #[must_use]
 pub fn tmpfs_paths(policy: &Policy) -> Vec<&str> {
-    policy
-        .paths
-        .iter()
-        .filter(|p| matches!(p.from, PathSource::Tmpfs { .. }))
-        .map(|p| p.at.as_str())
-        .collect()
+    policy.paths.iter().filter(|p| p.from.memory().is_some()).map(|p| p.at.as_str()).collect()
 }
 
 #[cfg(test)]

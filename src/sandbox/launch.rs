@@ -106,6 +106,8 @@ pub struct Launched {
     pub tmpfs: Vec<fs::File>,
     /// The private copy of the payload, for its digest.
     pub payload_copy: Option<fs::File>,
+    /// What is collected in the end: the places of [`Compiled::outs`], in their order.
+    pub outs: Vec<fs::File>,
 }
 
 /// Everything that exists while a launch is under way, and that must go when it fails.
@@ -127,6 +129,7 @@ struct Underway<'a> {
     differences: Vec<Difference>,
     tmpfs: Vec<fs::File>,
     payload_copy: Option<fs::File>,
+    outs: Vec<fs::File>,
 }
 
 /// A box in which everything is in force, and which waits for its job.
@@ -227,6 +230,7 @@ impl Waiting {
             differences: Vec::new(),
             tmpfs: self.tmpfs,
             payload_copy: self.payload_copy,
+            outs: Vec::new(),
         }
     }
 }
@@ -289,6 +293,7 @@ impl<'a> Underway<'a> {
             differences: Vec::new(),
             tmpfs: Vec::new(),
             payload_copy: None,
+            outs: Vec::new(),
         })
     }
 
@@ -588,6 +593,8 @@ impl<'a> Underway<'a> {
         let open = || compile::tmpfs_paths(&compiled.policy).into_iter().map(inside).collect();
         self.tmpfs = own_step(Step::Attest, 3, open)
             .map_err(|e| unreadable("the box's file systems in memory", &e))?;
+        let open = || compiled.outs.iter().map(|out| inside(&out.at)).collect();
+        self.outs = own_step(Step::Attest, 5, open).map_err(|e| unreadable("what is to be collected", &e))?;
         if compiled.want_digest {
             let copy = own_step(Step::Attest, 4, || inside(&compiled.policy.payload.path));
             self.payload_copy = Some(copy.map_err(|e| unreadable("the payload's copy", &e))?);
@@ -668,6 +675,7 @@ impl<'a> Underway<'a> {
             control,
             tmpfs: self.tmpfs,
             payload_copy: self.payload_copy,
+            outs: self.outs,
         })
     }
 

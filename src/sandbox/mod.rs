@@ -27,6 +27,7 @@ mod launch;
 mod meter;
 pub(crate) mod namespaces;
 pub mod order;
+mod out;
 mod plan;
 mod pool;
 pub(crate) mod posture;
@@ -44,6 +45,7 @@ mod verify;
 mod watch;
 
 pub use images::{RootChoice, StoreChoice};
+pub use out::{Collected, Out, Skipped};
 pub use pool::Pool;
 pub use root::Bind;
 pub use run::{Builder, Canceller, Outcome, Running, Sandbox, refusal_report};

@@ -69,6 +69,10 @@ pub fn make_as_init(steps: Steps) -> Result<(), Failed> {
 pub fn join_init(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
     steps.call(Step::Join, || {
+        // I must be dumpable for this, and its memory is M's.
+        if plan.as_root {
+            process::wait_for_change(&plan.has_fs_ids, 0)?;
+        }
         process::wait_for_change(&plan.init_has_namespaces, 0)?;
         let made = of_init(steps);
         if made != 0 {
@@ -124,15 +128,16 @@ pub fn limit_user_namespaces(steps: Steps) -> i32 {
     steps.fact(Step::LimitUserNs, || write_host_proc(steps.plan, c"sys/user/max_user_namespaces", b"1"))
 }
 
-/// Child only: files made from now on belong to the box. As an ordinary user they do already. Before the
-/// processes that share this one's memory: P joins namespaces of I, which must be dumpable for that.
+/// Child only: files made from now on belong to the box. As an ordinary user they do already.
 pub fn use_box_ids_for_files(steps: Steps) -> Result<(), Failed> {
-    if !steps.plan.as_root {
+    let plan = steps.plan;
+    if !plan.as_root {
         return Ok(());
     }
     steps.call(Step::FsIds, || {
-        creds::set_fs_ids(steps.plan.uid, steps.plan.gid)?;
-        process::set_dumpable(true)
+        creds::set_fs_ids(plan.uid, plan.gid)?;
+        process::set_dumpable(true)?;
+        process::set_and_wake(&plan.has_fs_ids, 1)
     })
 }
 

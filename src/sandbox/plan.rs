@@ -323,6 +323,8 @@ pub struct Plan {
     pub built: AtomicU32,
     /// I, as M has opened it. Shared by M and P.
     pub init_fd: AtomicI32,
+    /// As root: 1 once M has the box's ids for files, and can be dumped again. Shared by M and P.
+    pub has_fs_ids: AtomicU32,
     /// 1 once I has made its namespaces. Shared by I and P.
     pub init_has_namespaces: AtomicU32,
     /// 1 once P has joined them. Likewise shared.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use super::host::Host;
 use super::images::{RootChoice, StoreChoice};
 use super::launch::{self, Facts, Launched, Stopped};
 use super::meter::Meter;
+use super::out::{self, Collected, Out};
 use super::root::Bind;
 use super::streams::{Input, Output};
 use super::supervise::{Cancel, Supervisor};
@@ -161,6 +163,7 @@ fn supervised(
             limit: compiled.policy.limits.memory,
         })),
     };
+    let outs = std::mem::take(&mut launched.outs);
     let supervisor = Supervisor::new(
         launched,
         meter,
@@ -171,6 +174,7 @@ fn supervised(
     )
     .explaining(compiled.explainer.take());
     let (mut evidence, meter, teardown, explainer) = supervisor.run();
+    let outputs = collected(&compiled, outs, &mut evidence);
     let removing = time::monotonic_ns();
     let left = match meter {
         Meter::Cgroup { leaf, .. } => remove(Some(leaf)),
@@ -188,6 +192,7 @@ fn supervised(
     };
     let times = Times { setup_ns, teardown_ns, ran: true };
     let mut report = report(id, &compiled, &facts, &evidence, &times, sha256, left);
+    report.outputs = outputs;
     if let Some(explainer) = explainer {
         report.explanations = Some(explainer.explain(&report.limits_hit, evidence.ended));
         report.notes.extend(explainer.remark());
@@ -199,12 +204,31 @@ fn supervised(
     }
 }
 
+/// What the box has made goes to its caller, unless nobody wants it any more or
+/// something of the box may still be alive.
+fn collected(compiled: &Compiled, tops: Vec<File>, evidence: &mut Evidence) -> Option<Vec<Collected>> {
+    if compiled.outs.is_empty() || evidence.failure.is_some() || evidence.cancelled_at_ns.is_some() {
+        return None;
+    }
+    let mut outputs = Vec::with_capacity(tops.len());
+    for (top, out) in tops.iter().zip(&compiled.outs) {
+        match out::collect(top, out) {
+            Ok(collected) => outputs.push(collected),
+            Err(e) => {
+                let words = format!("cannot collect into {}: {}", out.shown.display(), io_text(&e));
+                evidence.failure.get_or_insert(words);
+            }
+        }
+    }
+    Some(outputs)
+}
+
 /// Removes the cgroup; answers what stays.
 pub fn remove(leaf: Option<cgroup::Leaf>) -> Vec<String> {
     leaf.map(|leaf| leaf.remove().into_iter().map(|p| p.display().to_string()).collect()).unwrap_or_default()
 }
 
-fn sha256(mut file: std::fs::File) -> io::Result<String> {
+fn sha256(mut file: File) -> io::Result<String> {
     let mut hasher = Hasher::new();
     let mut buf = vec![0u8; 128 * 1024];
     loop {
@@ -307,6 +331,7 @@ fn report(
         }),
         host: host_report(compiled.cgroup),
         cleanup: CleanupReport { ok: left.is_empty(), left },
+        outputs: None,
         explanations: compiled.explainer.is_some().then(Vec::new),
         exit_status: judged.exit_status,
     }
@@ -350,6 +375,7 @@ pub fn refusal_report(error: &Error) -> Report {
         payload: None,
         host: host_report(None),
         cleanup: CleanupReport { ok: true, left: Vec::new() },
+        outputs: None,
         explanations: None,
         exit_status: error.kind().exit_code(),
     }
@@ -415,6 +441,7 @@ impl Sandbox {
                 args: Vec::new(),
                 env: Vec::new(),
                 binds: Vec::new(),
+                outs: Vec::new(),
                 stdin: Input::Null,
                 stdout: Output::Null,
                 stderr: Output::Null,
@@ -446,6 +473,12 @@ impl Builder {
     /// A file or directory of the host that is to be seen inside.
     pub fn bind(mut self, bind: Bind) -> Self {
         self.request.binds.push(bind);
+        self
+    }
+
+    /// A directory of the host that gets what the box makes, after its end.
+    pub fn out(mut self, out: Out) -> Self {
+        self.request.outs.push(out);
         self
     }
 

@@ -21,6 +21,8 @@ impl Resolve {
     /// Stay below the directory, follow no link of any kind.
     pub const BENEATH: Self =
         Self(libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
+    /// The same, and no mount is entered.
+    pub const SEALED: Self = Self(Self::BENEATH.0 | libc::RESOLVE_NO_XDEV);
     /// No link of any kind is followed, wherever the path leads.
     pub const NO_LINKS: Self = Self(libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
     /// Symbolic links are followed, the kernel's magic ones are not.

@@ -95,6 +95,10 @@ static int try(const char *w, char **v) {
     if (is(w, "read")) return open(v[0], O_RDONLY);
     if (is(w, "look")) { struct stat s; int bad = 0; for (; v[0]; v++) bad |= stat(v[0], &s); return bad; }
     if (is(w, "write")) { int f = open(v[0], O_WRONLY | O_CREAT, 0644); return f < 0 ? -1 : write(f, "x", 1) - 1; }
+    if (is(w, "append")) { int f = open(v[0], O_WRONLY | O_APPEND); return f < 0 ? -1 : write(f, "x", 1) - 1; }
+    if (is(w, "fresh")) { int f = open(v[0], O_WRONLY | O_CREAT | O_EXCL, 0600); return f < 0 || write(f, "x", 1) != 1 ? -1 : unlink(v[0]); }
+    if (is(w, "remove")) return unlink(v[0]);
+    if (is(w, "tree")) { mkdir("a", 0700); mkdir("a/b", 0700); return open("a/b/c", O_WRONLY | O_CREAT, 0600); }
     if (is(w, "mkdir")) return mkdir(v[0], 0700);
     if (is(w, "memory")) { volatile char *p = malloc(n << 20); if (!p) return -1; for (long i = 0; i < n << 20; i += 4096) p[i] = 1; usleep(300000); return 0; }
     if (is(w, "threads")) return threads(n);

@@ -119,7 +119,8 @@ fn binds(job: &Job, policy: Option<&str>) -> Result<Vec<Bind>> {
     }
     if let Some(policy) = policy.filter(|policy| is_file_argument(policy)) {
         let why = "the program could write the policy of its next run";
-        run::refuse_in_reach("the policy", Path::new(policy), &binds, why)?;
+        let written: Vec<_> = binds.iter().filter(|b| b.write).map(|b| ("--rw", b.host.as_path())).collect();
+        run::refuse_in_reach("the policy", Path::new(policy), &written, why)?;
     }
     Ok(binds)
 }

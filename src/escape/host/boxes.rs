@@ -13,7 +13,7 @@ use super::super::outcome::Saw;
 use super::super::probe::{Job, Order, Target};
 use super::Caller;
 use crate::error::no_matter;
-use crate::policy::model::{OnViolation, PathSource, Policy};
+use crate::policy::model::{OnViolation, Policy};
 use crate::policy::{Overrides, model::OnOutput};
 use crate::report::Report;
 use crate::report::verdict::Verdict;
@@ -274,10 +274,8 @@ impl Caller {
         target.facts.open_files = u64::from(policy.limits.open_files);
         target.facts.memory = policy.limits.memory;
         target.facts.file_size = policy.limits.file_size;
-        target.facts.scratch = policy.paths.iter().find_map(|p| match p.from {
-            PathSource::Tmpfs { size, inodes } if p.access.write && p.access.create => Some((size, inodes)),
-            _ => None,
-        });
+        let writable = policy.paths.iter().filter(|p| p.access.write && p.access.create);
+        target.facts.scratch = writable.filter_map(|p| p.from.memory()).next();
         target.facts.mounts.extend(setup.binds.iter().map(|b| b.at.clone()));
         target.writable.extend(setup.binds.iter().filter(|b| b.write).map(|b| b.at.clone()));
         if let Some(scratch) = &setup.scratch {

@@ -18,7 +18,7 @@ use super::boxes::Setup;
 use super::canary::{Den, Forgotten, Terminal, keep_key};
 use crate::Layer;
 use crate::error::{io_text, no_matter};
-use crate::policy::model::{PathSource, Policy};
+use crate::policy::model::Policy;
 use crate::sys::process::die_with_parent;
 
 /// What the caller is told.
@@ -101,18 +101,21 @@ fn own_mounts() {
 type Key = std::result::Result<(), String>;
 
 fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
-    let io = |e: std::io::Error| io_text(&e);
+    let io = |what: &'static str| move |e: std::io::Error| format!("{what}: {}", io_text(&e));
     let policy = load_policy(&brief.policy)?;
     let policy = facts::with_the_probe(policy);
-    let exe = copy_of_program(&brief.dir).map_err(io)?;
+    let exe = copy_of_program(&brief.dir).map_err(io("a copy of this program"))?;
     let dir = brief.dir.join("open");
-    let den = Den::new(dir.clone(), &brief.token, "attack", &exe).map_err(io)?;
-    let control_den = Den::new(brief.dir.join("control"), &brief.token, "control", &exe).map_err(io)?;
-    let terminal = Terminal::open().map_err(io)?;
+    let den = Den::new(dir.clone(), &brief.token, "attack", &exe).map_err(io("what is to be attacked"))?;
+    let control_den = Den::new(brief.dir.join("control"), &brief.token, "control", &exe)
+        .map_err(io("what the control attacks"))?;
+    let terminal = Terminal::open().map_err(io("a terminal (mount -t devpts devpts /dev/pts)"))?;
     let key_name = format!("{}-key", brief.token);
     let key = keep_key(&key_name, &format!("{}-key", brief.token));
     // Left open until this process ends.
-    std::mem::forget(Forgotten::leave(&dir, terminal.descriptor()).map_err(io)?);
+    std::mem::forget(
+        Forgotten::leave(&dir, terminal.descriptor()).map_err(io("descriptors that are left open"))?,
+    );
     let degrade = brief.degrade.iter().filter_map(|l| l.parse::<Layer>().ok()).collect::<BTreeSet<_>>();
     let target = Target {
         place: Place::Inside,
@@ -171,8 +174,8 @@ fn load_policy((name, text): &(String, Option<Vec<u8>>)) -> std::result::Result<
 }
 
 fn writable_of(policy: &Policy) -> Vec<String> {
-    let tmpfs = |from: &PathSource| matches!(from, PathSource::Tmpfs { .. });
-    policy.paths.iter().filter(|p| p.access.create && tmpfs(&p.from)).map(|p| p.at.clone()).collect()
+    let scratch = policy.paths.iter().filter(|p| p.access.create && p.from.memory().is_some());
+    scratch.map(|p| p.at.clone()).collect()
 }
 
 fn scratch_of(policy: &Policy) -> Option<String> {

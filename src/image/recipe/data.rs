@@ -9,6 +9,9 @@ use crate::image::build::Builder;
 use crate::image::store::Why;
 
 const LOCALES: &str = "/usr/lib/locale";
+/// The locale that knows no language, and UTF-8; of the package `libc-bin`.
+pub(super) const C_UTF_8: &str = "/usr/lib/locale/C.utf8";
+
 const ZONES: &str = "/usr/share/zoneinfo";
 /// Other counts of seconds, the host's own zone, and what programs that make
 /// zones read, like every file with a dot in its name.

@@ -82,6 +82,10 @@ pub const NAMES: &[&str] =
 /// Recipes without a program, by name.
 pub const ALONE: &[&str] = &["locale", "time-zones", "ca-certificates"];
 
+/// Recipes of programs that ask the C library for the charset: without the locale
+/// of their policies they would fall back to ASCII, or complain.
+const SETS_LOCALE: &[&str] = &["java", "javac", "perl", "ruby", "lua"];
+
 /// `python3.11` is a `python3`, `python3-config` is not.
 fn versioned(name: &str, plain: &str) -> bool {
     name.strip_prefix(plain).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
@@ -114,6 +118,9 @@ pub(crate) fn follow(builder: &mut Builder<'_, '_>, name: &str, program: &Taken)
         return Ok(());
     }
     builder.progress.now(&format!("following the recipe {name}"));
+    if SETS_LOCALE.contains(&recipe.name) {
+        builder.part_if_there(recipe.name, data::C_UTF_8, "locale C.UTF-8", &|_, _| true)?;
+    }
     recipe.program.map_or(Ok(()), |follow| follow(builder, program))
 }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use jsonc_parser::ast::{Object, Value};
 
 use super::findings::{Collector, Finding, Findings};
-use super::model::{AllowRule, PathSource, Policy, Stack, When, Wx};
+use super::model::{AllowRule, Policy, Stack, When, Wx};
 use super::read::{Document, RawAllow};
 use super::source::Span;
 use super::{Ceiling, Located, json, names};
@@ -227,7 +227,7 @@ impl Linted<'_> {
             found.push((span, "`stack` is never reached: `memory` runs out before".to_owned(), help));
         }
         for path in &self.policy.paths {
-            let PathSource::Tmpfs { size, .. } = path.from else { continue };
+            let Some((size, _)) = path.from.memory() else { continue };
             let span = self.document.place(&super::Subject::Path(path.at.clone()));
             let span = span.filter(|s| own(*s)).or(place("memory"));
             if let (Some(span), true) = (span, size > limits.memory) {

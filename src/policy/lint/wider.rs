@@ -16,7 +16,10 @@ pub(super) fn lint(linted: &mut Linted<'_>) {
         broader(linted, &name, difference);
     }
     for subject in single_values() {
-        let Some(span) = linted.document.place(&subject).filter(|s| own(*s)) else { continue };
+        // What is only there to be extended has a command of the lint's own making.
+        let made_up = linted.document.open;
+        let span = linted.document.place(&subject).filter(|s| own(*s) && *s != made_up);
+        let Some(span) = span else { continue };
         let given_before = parent.document.place(&subject).is_some();
         if given_before && differences.iter().all(|d| d.subject != subject) {
             let message = format!("{} says what `{name}` says already", subject.words());

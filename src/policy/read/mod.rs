@@ -29,7 +29,8 @@ pub(super) use document::{ABI_MOST, VERSION};
 pub(super) use document::{Document, read};
 pub(super) use limits::{KNOWN as LIMIT_FIELDS, RawLimits};
 pub(super) use paths::{DEVICES, RawPath, RawSource};
-pub(super) use words::{env_name_problem, env_value_problem, path_problem};
+pub(crate) use words::path_problem;
+pub(super) use words::{env_name_problem, env_value_problem};
 
 /// What became of a field.
 #[derive(Debug, Clone, Default)]

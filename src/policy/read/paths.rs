@@ -20,6 +20,7 @@ pub(in super::super) enum RawSource {
     Proc,
     Devices,
     Tmpfs,
+    Out,
 }
 
 impl RawSource {
@@ -29,6 +30,7 @@ impl RawSource {
         ("proc", Self::Proc),
         ("devices", Self::Devices),
         ("tmpfs", Self::Tmpfs),
+        ("out", Self::Out),
     ];
 
     pub(in super::super) fn name(self) -> &'static str {
@@ -42,7 +44,7 @@ impl RawSource {
             Self::Payload => (&["read", "execute"], "the payload is a read-only copy"),
             Self::Proc => (&["read"], "nothing there is meant to be written or run"),
             Self::Devices => (&["read", "write"], "no device can be made or run"),
-            Self::Tmpfs => (&["read", "write", "create"], "what can be written cannot be run"),
+            Self::Tmpfs | Self::Out => (&["read", "write", "create"], "what can be written cannot be run"),
         }
     }
 
@@ -52,7 +54,7 @@ impl RawSource {
             Self::Image => Some(("/", "the image is the root")),
             Self::Proc => Some(("/proc", "programs look for it there only")),
             Self::Devices => Some(("/dev", "programs look for them there only")),
-            Self::Payload | Self::Tmpfs => None,
+            Self::Payload | Self::Tmpfs | Self::Out => None,
         }
     }
 }
@@ -119,16 +121,16 @@ impl Reader<'_> {
     fn path_source(&mut self, fields: &Fields<'_, '_>, from: RawSource) -> Option<PathSource> {
         let belong: &[&str] = match from {
             RawSource::Devices => &["devices"],
-            RawSource::Tmpfs => &["size", "inodes"],
+            RawSource::Tmpfs | RawSource::Out => &["size", "inodes"],
             RawSource::Image | RawSource::Payload | RawSource::Proc => &[],
         };
         for name in ["devices", "size", "inodes"] {
             if let Some(key) = fields.key(name)
                 && !belong.contains(&name)
             {
-                let owner = if name == "devices" { "devices" } else { "tmpfs" };
+                let owner = if name == "devices" { "`devices`" } else { "`tmpfs` or `out`" };
                 let message = format!("a path from `{}` has no `{name}`", from.name());
-                self.say(Finding::at(key, message).help(format!("only a path from `{owner}` has it")));
+                self.say(Finding::at(key, message).help(format!("only a path from {owner} has it")));
             }
         }
         self.require(fields, &format!("a path from `{}`", from.name()), belong);
@@ -139,10 +141,14 @@ impl Reader<'_> {
             RawSource::Devices => {
                 fields.get("devices").and_then(|v| self.devices(v)).map(PathSource::Devices)
             }
-            RawSource::Tmpfs => {
+            RawSource::Tmpfs | RawSource::Out => {
                 let size = fields.get("size").and_then(|v| self.tmpfs_size(v));
                 let inodes = fields.get("inodes").and_then(|v| self.bounded(v, &bounds::TMPFS_INODES));
-                Some(PathSource::Tmpfs { size: size?, inodes: inodes?.value })
+                let (size, inodes) = (size?, inodes?.value);
+                Some(match from {
+                    RawSource::Out => PathSource::Out { size, inodes },
+                    _ => PathSource::Tmpfs { size, inodes },
+                })
             }
         }
     }

@@ -8,7 +8,7 @@ use jsonc_parser::ast::Value;
 use super::super::findings::Finding;
 use super::super::model::Word;
 use super::super::source::{Spanned, quote};
-use super::super::suggest;
+use super::super::{share, suggest};
 use super::Reader;
 use crate::Layer;
 
@@ -24,7 +24,7 @@ const STRING_MOST: usize = 131_071;
 
 /// What is wrong with a path that must be absolute and normalised, and what
 /// to write instead.
-pub(in super::super) fn path_problem(path: &str) -> Option<(&'static str, String)> {
+pub(crate) fn path_problem(path: &str) -> Option<(&'static str, String)> {
     let parts = || path.split('/').filter(|p| !p.is_empty() && *p != ".");
     let normal = || format!("write `/{}`", parts().collect::<Vec<_>>().join("/"));
     if path.is_empty() {
@@ -133,7 +133,12 @@ impl Reader<'_> {
             let help =
                 "a place-holder is a word of its own; write an argument and a place-holder as two words";
             Some((format!("`{part}` stands inside another word"), help.to_owned()))
-        } else if text.value.starts_with('{') && text.value.ends_with('}') {
+        } else if let Some((problem, help)) = share::problem(text.value) {
+            Some((format!("{what} {problem}"), help))
+        } else if text.value.starts_with('{')
+            && text.value.ends_with('}')
+            && !text.value.starts_with("{memory:")
+        {
             Some((format!("unknown place-holder {}", quote(text.value)), suggest::help(text.value, &names)))
         } else if text.value.contains('\0') || text.value.len() > STRING_MOST {
             let help = format!("a word has at most {STRING_MOST} bytes, and none of them is NUL");
@@ -215,6 +220,9 @@ pub(in super::super) fn env_name_problem(name: &str) -> Option<(&'static str, &'
 
 /// What is wrong with the value of an environment variable.
 pub(in super::super) fn env_value_problem(name: &str, value: &str) -> Option<(&'static str, String)> {
+    if let Some(problem) = share::problem(value) {
+        return Some(problem);
+    }
     if value.contains('\0') {
         Some(("holds a NUL", "no program could see what follows it".into()))
     } else if name.len() + 1 + value.len() > STRING_MOST {

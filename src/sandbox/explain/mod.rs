@@ -70,10 +70,19 @@ pub struct NamedPath {
     pub given: String,
     /// From the root of the box.
     pub at: String,
-    /// Whether the call would have made it.
-    pub to_make: bool,
+    /// What the call would have done to it.
+    pub done: Done,
     /// Whether it is there, in a place whose programs may be executed.
     pub runs: bool,
+}
+
+/// What a call does to a path, beyond looking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Done {
+    Nothing,
+    Written,
+    Made,
+    Removed,
 }
 
 /// What makes two notes the same: what can be told of the call.
@@ -193,11 +202,16 @@ impl Explainer {
             Want::Access(argument) => (args[usize::from(argument)] & 2 != 0, false),
             Want::Open(argument) => opens(args[usize::from(argument)]),
         };
+        let done = match want {
+            Want::Remove => Done::Removed,
+            _ if writes => Done::Written,
+            _ => Done::Nothing,
+        };
         let follow = !matches!(want, Want::LookAtLink | Want::Remove | Want::Make);
         match caller.resolve(path.at.as_bytes(), follow) {
             Found::Unknown => None,
             Found::Missing if makes => {
-                let path = NamedPath { to_make: true, ..path };
+                let path = NamedPath { done: Done::Made, ..path };
                 match caller.resolve(parent(&path.at).as_bytes(), true) {
                     Found::At(dir) if self.access(&dir).create => None,
                     Found::At(_) => Some((path, Trouble::ReadOnly)),
@@ -205,7 +219,7 @@ impl Explainer {
                     Found::Unknown => None,
                 }
             }
-            Found::Missing => Some((path, Trouble::Missing)),
+            Found::Missing => Some((NamedPath { done, ..path }, Trouble::Missing)),
             Found::At(real) => {
                 let refused = match want {
                     Want::Execute => !self.access(&real).execute,
@@ -275,7 +289,7 @@ fn path_of(caller: &Caller, place: &Place, args: &[u64; 6]) -> Option<NamedPath>
     let given = caller.text(args[usize::from(place.path)]).filter(|p| !p.is_empty())?;
     let at = caller.absolute(place.dirfd.map(|fd| args[usize::from(fd)]), &given)?;
     let given = String::from_utf8(given).ok()?;
-    Some(NamedPath { given, at: normal(&String::from_utf8(at).ok()?), to_make: false, runs: false })
+    Some(NamedPath { given, at: normal(&String::from_utf8(at).ok()?), done: Done::Nothing, runs: false })
 }
 
 /// Without `.`, `//` and a `/` at the end; `..` stays, because links decide what it means.

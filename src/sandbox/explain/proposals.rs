@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{NamedPath, Note, Trouble, parent, places};
+use super::{Done, NamedPath, Note, Trouble, parent, places};
 use crate::error::Error;
 use crate::policy::amend::{self, Amendment};
-use crate::policy::model::{PathSource, Policy};
+use crate::policy::model::Policy;
 use crate::policy::{builtin_names, load_builtin};
 use crate::report::explanation::Allow;
 use crate::sandbox::host::Host;
@@ -70,7 +70,7 @@ impl Request<'_> {
                     .to_owned(),
             ),
             Trouble::ReadOnly => self.writable(path),
-            _ if path.to_make => self.scratch(path),
+            _ if path.done == Done::Made => self.scratch(path),
             _ => self.shown(path),
         }
     }
@@ -91,16 +91,27 @@ impl Request<'_> {
         let Some((spec, _)) = beside.into_iter().chain([same]).find(|(_, host)| host.exists()) else {
             return Proposal::NotOnHost;
         };
-        match self.may_bind(&spec) {
-            Ok(()) => Proposal::Allow(options(&["--ro", &spec])),
+        match path.done {
+            Done::Removed => Proposal::Never(
+                "what a caller shows cannot be removed or renamed, only what lies below a directory given with --rw"
+                    .to_owned(),
+            ),
+            done => self.given(&spec, done == Done::Written),
+        }
+    }
+
+    /// A file or directory of the host that the caller may give.
+    fn given(&self, spec: &str, write: bool) -> Proposal {
+        match self.may_bind(spec, write) {
+            Ok(()) => Proposal::Allow(options(&[if write { "--rw" } else { "--ro" }, spec])),
             Err(e) => Proposal::Never(one_line(&e)),
         }
     }
 
     /// Whether a request with one more bind would be taken.
-    fn may_bind(&self, spec: &str) -> Result<(), Error> {
+    fn may_bind(&self, spec: &str, write: bool) -> Result<(), Error> {
         let as_root = Host::get().uid == 0;
-        let all = self.binds.iter().cloned().chain([Bind::parse(spec, false, &self.cwd)?]);
+        let all = self.binds.iter().cloned().chain([Bind::parse(spec, write, &self.cwd)?]);
         let sockets = self.policy.syscalls.allow.iter().any(|r| r.calls.contains(&41));
         let open = all.map(|b| b.open(as_root, sockets)).collect::<Result<Vec<_>, _>>()?;
         Layout::new(self.policy, &open).map(drop)
@@ -125,7 +136,7 @@ impl Request<'_> {
             .policy
             .paths
             .iter()
-            .filter(|p| matches!(p.from, PathSource::Tmpfs { .. }) && p.access.create)
+            .filter(|p| p.from.memory().is_some() && p.access.create)
             .map(|p| p.at.as_str())
             .collect();
         let instead = if scratch.is_empty() {
@@ -138,6 +149,18 @@ impl Request<'_> {
 
     /// A directory that is not there, in which something was to be made.
     fn scratch(&self, path: &NamedPath) -> Proposal {
+        if !path.given.starts_with('/') {
+            // Beside the program: the caller's own directory, or else one in which more can be made.
+            let dir = parent(&path.given);
+            if self.cwd.join(dir).is_dir() {
+                return self.given(&format!("{dir}:{}", parent(&path.at)), true);
+            }
+            if let Ok((amendment, _)) = amend::writable_cwd(self.policy)
+                && path.at.starts_with(&format!("{}/", self.policy.cwd))
+            {
+                return self.amended(Ok(amendment));
+            }
+        }
         self.amended(amend::add_scratch(self.policy, parent(&path.at)))
     }
 

@@ -64,6 +64,7 @@ impl Kind {
             args: Vec::new(),
             env: Vec::new(),
             binds: Vec::new(),
+            outs: Vec::new(),
             stdin: Input::Null,
             stdout: Output::Null,
             stderr: Output::Null,

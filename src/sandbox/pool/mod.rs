@@ -144,6 +144,11 @@ impl Pool {
     pub fn run_with(&self, job: Builder, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
         let begin = Begin::now()?;
         let request = job.into_request();
+        if !request.outs.is_empty() {
+            let mut compiled = compile::compile(request)?;
+            let launched = launch::launch(&mut compiled, cancel.fd());
+            return Ok(begin.finish(compiled, launched, cancel, started));
+        }
         let seen = compile::look(&request)?;
         let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
             return alone(begin, request, seen, cancel, started);
@@ -171,10 +176,13 @@ impl Pool {
     /// Such a job would be refused, or cannot be prepared for.
     pub fn warm_up(&self, like: &Builder) -> Result<usize> {
         let request = like.request();
-        let seen = compile::look(request)?;
         let cannot = |why: &str| Error::new(ErrorKind::Host, format!("no box can be made ahead: {why}"));
-        let kind =
-            Kind::of(request, &seen).ok_or_else(|| cannot("what it shows is not known before the job"))?;
+        let unknown = || cannot("what it shows or keeps is not known before the job");
+        if !request.outs.is_empty() {
+            return Err(unknown());
+        }
+        let seen = compile::look(request)?;
+        let kind = Kind::of(request, &seen).ok_or_else(unknown)?;
         let mut shelves = self.shared.lock();
         let at = shelves.find_or_add(kind, &seen);
         let kind = shelves.promise(at);

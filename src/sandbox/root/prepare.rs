@@ -46,7 +46,16 @@ enum Item<'a> {
 impl Item<'_> {
     /// Whether mount points can be made in it.
     const fn holds_places(&self) -> bool {
-        matches!(self, Item::Path(PathSource::Tmpfs { .. } | PathSource::Payload | PathSource::Devices(_), _))
+        matches!(
+            self,
+            Item::Path(
+                PathSource::Tmpfs { .. }
+                    | PathSource::Out { .. }
+                    | PathSource::Payload
+                    | PathSource::Devices(_),
+                _
+            )
+        )
     }
 
     const fn is_dir(&self) -> bool {
@@ -229,7 +238,7 @@ impl<'a> Layout<'a> {
                 let kind = MountKind::Devices { devices, places };
                 (kind, base.and(Attr::RDONLY).and(Attr::NOEXEC), "tmpfs")
             }
-            PathSource::Tmpfs { size, inodes } => {
+            PathSource::Tmpfs { size, inodes } | PathSource::Out { size, inodes } => {
                 let places = self.places_in(at)?;
                 // The directory itself, and the mount points in it, are not the payload's to count.
                 let all = inodes + 1 + places.len() as u64;

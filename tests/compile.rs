@@ -1,0 +1,181 @@
+//! Compilers in a box: what they make runs, what would hurt does not.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Caller, Ran, run, skip};
+
+/// A policy, the compiler it needs, and the file name of a source.
+const COMPILERS: &[(&str, &str, &str)] =
+    &[("compile-c", "/usr/bin/gcc", "main.c"), ("compile-cpp", "/usr/bin/g++", "main.cpp")];
+
+/// Words from stdin, counted.
+const WORDS: &[(&str, &str)] = &[
+    (
+        "compile-c",
+        r#"#include <math.h>
+#include <stdio.h>
+int main(int argc, char **argv) { double x, sum = 0; while (scanf("%lf", &x) == 1) sum += sqrt(x); printf("%.6f\n", sum); return argc; }"#,
+    ),
+    (
+        "compile-cpp",
+        r#"#include <bits/stdc++.h>
+int main() { std::map<std::string, int> m; std::string s; while (std::cin >> s) ++m[s]; for (auto &[k, v] : m) std::cout << k << ' ' << v << '\n'; return 1; }"#,
+    ),
+];
+
+fn source(caller: Caller, name: &str, text: &str) -> PathBuf {
+    let dir = caller.home().join("sources");
+    fs::create_dir_all(&dir).unwrap();
+    let path = dir.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn compile(caller: Caller, policy: &str, name: &str, text: &str, out: &Path, options: &[&str]) -> Ran {
+    let out = format!("{}:/out", out.display());
+    let all = ["--policy", policy, "--out", &out].into_iter().chain(options.iter().copied());
+    run(caller, source(caller, name, text)).options(all).go()
+}
+
+fn fresh(caller: Caller, name: &str) -> PathBuf {
+    let dir = caller.home().join(name);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn compiled_program_of_the_box_runs_in_the_next_box() {
+    for (policy, compiler, name) in COMPILERS {
+        if !Path::new(compiler).exists() {
+            skip(&format!("{compiler} is not there"));
+            continue;
+        }
+        let text = WORDS.iter().find(|w| w.0 == *policy).unwrap().1;
+        for caller in Caller::all() {
+            let out = fresh(caller, policy);
+            let made = compile(caller, policy, name, text, &out, &[]);
+            assert_eq!((made.status, made.stderr.as_str()), (0, ""), "{}", made.all());
+            assert_eq!(made.report["outputs"][0]["files"], 1, "{}", made.all());
+            let ran = run(caller, out.join("main")).stdin("4 9 4").go();
+            let expected = if *policy == "compile-c" { "7.000000\n" } else { "4 2\n9 1\n" };
+            assert_eq!((ran.status, ran.text().as_str()), (1, expected), "{}", ran.all());
+        }
+    }
+}
+
+#[test]
+fn compiler_that_finds_an_error_says_so_and_leaves_nothing() {
+    for (policy, compiler, name) in COMPILERS {
+        if !Path::new(compiler).exists() {
+            skip(&format!("{compiler} is not there"));
+            continue;
+        }
+        let caller = Caller::all()[0];
+        let out = fresh(caller, "wrong");
+        let made = compile(caller, policy, name, "this is no program\n", &out, &[]);
+        assert_eq!((made.status, made.verdict()), (1, "nonzero_exit"), "{}", made.all());
+        assert!(made.stderr.contains("/box/main"), "{}", made.stderr);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+        assert_eq!(made.report["outputs"][0]["files"], 0);
+    }
+}
+
+/// What the host has, and no box may show.
+fn secret(caller: Caller) -> (PathBuf, &'static str) {
+    let path = caller.home().join("secret.h");
+    fs::write(&path, "TheSecretOfTheHost x;\n").unwrap();
+    (path, "TheSecretOfTheHost")
+}
+
+#[test]
+fn compile_includes_reach_nothing_of_the_host() {
+    if !Path::new("/usr/bin/gcc").exists() {
+        return skip("/usr/bin/gcc is not there");
+    }
+    for caller in Caller::all() {
+        let (path, secret) = secret(caller);
+        let shadow = format!("#include \"{}\"\n", path.display());
+        // The control: bare, the compiler shows the line.
+        let main = source(caller, "control.c", &shadow);
+        let bare =
+            std::process::Command::new("/usr/bin/gcc").arg("-fsyntax-only").arg(&main).output().unwrap();
+        let said = String::from_utf8_lossy(&bare.stderr);
+        assert!(said.contains(secret), "{said}");
+        for text in [shadow.as_str(), "#include \"/etc/shadow\"\n", "#include \"/etc/hostname\"\n"] {
+            let out = fresh(caller, "include");
+            let made = compile(caller, "compile-c", "main.c", text, &out, &[]);
+            assert_eq!(made.verdict(), "nonzero_exit", "{}", made.all());
+            assert!(made.stderr.contains("No such file or directory"), "{}", made.stderr);
+            assert!(!made.stderr.contains(secret), "{}", made.stderr);
+        }
+        // The box's own accounts, and not the host's.
+        let out = fresh(caller, "include");
+        let made = compile(caller, "compile-c", "main.c", "#include \"/etc/passwd\"\n", &out, &[]);
+        assert_eq!(made.verdict(), "nonzero_exit", "{}", made.all());
+        assert!(!made.stderr.contains("root:x:0:0:root:/root"), "{}", made.stderr);
+    }
+}
+
+#[test]
+fn compile_bombs_end_at_a_limit() {
+    if !Path::new("/usr/bin/g++").exists() {
+        return skip("/usr/bin/g++ is not there");
+    }
+    let templates = "template<int N, long M> struct F { static const long v = F<N - 1, 2 * M>::v + F<N - 1, 2 * M + 1>::v; };\n\
+        template<long M> struct F<0, M> { static const long v = M; };\n\
+        long v = F<28, 1>::v; int main() {}\n";
+    let constant = "constexpr long f(long n) { long s = 0; for (long i = 0; i < n; i++) s += i % 7; return s; }\n\
+        constexpr long a = f(2000000000); int main() {}\n";
+    let big = "int a[1L << 34] = {1};\nint main() { return a[5]; }\n";
+    let cases: [(&str, &str, &[&str], &[&str]); 4] = [
+        (
+            "zero",
+            "#include \"/dev/zero\"\n",
+            &["--memory", "256MiB"],
+            &["memory_limit", "cpu_limit", "nonzero_exit"],
+        ),
+        (
+            "templates",
+            templates,
+            &["--cpu-time", "3s", "--memory", "256MiB"],
+            &["memory_limit", "cpu_limit", "nonzero_exit"],
+        ),
+        ("constant", constant, &["--cpu-time", "2s"], &["nonzero_exit", "cpu_limit"]),
+        ("big", big, &["--cpu-time", "5s"], &["nonzero_exit", "memory_limit"]),
+    ];
+    for (what, text, options, verdicts) in cases {
+        let caller = Caller::all()[0];
+        let out = fresh(caller, "bomb");
+        let made = compile(caller, "compile-cpp", "main.cpp", text, &out, options);
+        assert!(verdicts.contains(&made.verdict()), "{what}: {}", made.all());
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{what}");
+        assert_eq!(made.report["cleanup"]["ok"], true, "{what}: {}", made.all());
+    }
+}
+
+#[test]
+fn compiler_starts_its_own_programs_and_has_no_other() {
+    if !Path::new("/usr/bin/gcc").exists() {
+        return skip("/usr/bin/gcc is not there");
+    }
+    let caller = Caller::all()[0];
+    let out = fresh(caller, "programs");
+    let made = compile(caller, "compile-c", "main.c", "int main(void) { return 0; }\n", &out, &[]);
+    assert_eq!(made.status, 0, "{}", made.all());
+    // gcc, cc1, collect2, as and ld.
+    assert_eq!(made.report["image"]["programs"], 5, "{}", made.all());
+    // What was made there cannot be started there: the place is mounted noexec.
+    let plugin = "-fplugin=/out/x.so";
+    let ran = run(caller, source(caller, "main.c", "int main(void) { return 0; }\n"))
+        .options(["--policy", "compile-c"])
+        .args(["-wrapper", "/bin/sh,-c,id", plugin])
+        .go();
+    assert_ne!(ran.status, 0, "{}", ran.all());
+    assert!(!ran.text().contains("uid="), "{}", ran.all());
+}
