@@ -308,6 +308,13 @@ fn program_that_is_not_there_is_named() {
         assert!(refused.status == 127 || refused.status == 125, "{}", refused.all());
         assert!(refused.stderr.contains(said), "{}", refused.all());
     }
+    // A name alone is a file here; PATH has no say.
+    let refused = stockade.go(["image", "build", "--program", "sort"]);
+    let said = format!(
+        "{}: there is no such file\n  help: write its path: /usr/bin/sort",
+        stockade.dir.join("sort").display()
+    );
+    assert!(refused.status == 125 && refused.stderr.contains(&said), "{}", refused.all());
     assert_eq!(stockade.text(["image", "list"]), "");
     assert!(work().exists());
 }

@@ -88,7 +88,9 @@ impl Content {
                 take(bytes)?;
             }
             Self::Opened(file, size) => {
-                let mut piece = vec![0; PIECE];
+                // A byte more than there should be: growth is seen.
+                let most = usize::try_from(size.saturating_add(1)).unwrap_or(PIECE);
+                let mut piece = vec![0; PIECE.min(most)];
                 let mut at = 0;
                 loop {
                     let read = match file.read_at(&mut piece, at) {

@@ -182,6 +182,10 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::Exec if code == Errno::EACCES => {
             "the loader or the program cannot be executed in the box".to_owned()
         }
+        Step::Exec if code == Errno::ENOENT => {
+            "the root has no such file, or not the loader that it names: an image holds what its own programs need"
+                .to_owned()
+        }
         Step::PayloadCopy if code == Errno::ENODATA => {
             "the program file changed while it was being copied: run it again".to_owned()
         }

@@ -17,6 +17,7 @@ pub struct Stockade {
     pub dir: PathBuf,
     caller: Caller,
     store: PathBuf,
+    memory: Option<tempfile::TempDir>,
 }
 
 impl Stockade {
@@ -33,7 +34,19 @@ impl Stockade {
         if caller == Caller::User && is_root() {
             std::os::unix::fs::chown(&dir, Some(common::SOMEBODY), Some(common::SOMEBODY)).unwrap();
         }
-        Self { store: dir.join("store"), dir, caller }
+        Self { store: dir.join("store"), dir, caller, memory: None }
+    }
+
+    /// Whoever runs the tests, with a store in memory where there is such a place:
+    /// writing out a disk that others write to takes seconds, at each of many
+    /// operations, and only the loss of power shows whether it was done.
+    pub fn in_memory() -> Self {
+        let mut stockade = Self::new();
+        if let Ok(dir) = tempfile::Builder::new().prefix("stockade-test-").tempdir_in("/dev/shm") {
+            stockade.store = dir.path().join("store");
+            stockade.memory = Some(dir);
+        }
+        stockade
     }
 
     /// Their store.

@@ -131,6 +131,7 @@ impl Request {
                 Some(name) => Follow::This(name),
             };
             let path = absolute(&program.path)?;
+            check_is_path(&program.path, &path)?;
             builder.modules.clone_from(&program.modules);
             let taken = builder.program(&path, program.at.as_deref(), Why::Program, follow)?;
             if builder.modules.take().is_some() {
@@ -202,6 +203,17 @@ fn args_of(policy: &str, program: &Path) -> Option<Vec<String>> {
     };
     let same = matches!(first, Word::Literal(path) if Path::new(path) == program);
     same.then(|| rest.iter().map(word).collect())
+}
+
+/// A name without a directory is that of a file here: PATH is nobody's word for
+/// what goes into an image.
+fn check_is_path(given: &Path, path: &Path) -> Result<()> {
+    let known = Path::new("/usr/bin").join(given);
+    if given.components().count() != 1 || path.exists() || !known.exists() {
+        return Ok(());
+    }
+    let message = format!("{}: there is no such file", path.display());
+    Err(Error::new(Kind::NotFound, message).help(format!("write its path: {}", known.display())))
 }
 
 /// Nothing of a program that was taken comes in modules.

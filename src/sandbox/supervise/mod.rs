@@ -358,7 +358,9 @@ impl<'a> Supervisor<'a> {
             Ok(n) => {
                 if let Some(Frame::Failed { step, errno, .. }) = Frame::decode(&bytes[..n]) {
                     let line = step.line();
-                    let words = format!("{}: {}: {}", line.name, line.call, errno_text(errno));
+                    // What it was about is in the plan, which is the caller's.
+                    let call = line.call.replace(" {}", "");
+                    let words = format!("{}: {call}: {}", line.name, errno_text(errno));
                     let help = super::verify::help(step, errno).map(|h| format!("\n  help: {h}"));
                     // The first one is the cause of what the others say.
                     self.evidence.setup_failed.get_or_insert(words + &help.unwrap_or_default());
