@@ -9,26 +9,46 @@ use std::path::{Path, PathBuf};
 use common::{Caller, Ran, run, skip};
 
 /// A policy, the compiler it needs, and the file name of a source.
-const COMPILERS: &[(&str, &str, &str)] =
-    &[("compile-c", "/usr/bin/gcc", "main.c"), ("compile-cpp", "/usr/bin/g++", "main.cpp")];
+const COMPILERS: &[(&str, &str, &str)] = &[
+    ("compile-c", "/usr/bin/gcc", "main.c"),
+    ("compile-cpp", "/usr/bin/g++", "main.cpp"),
+    ("compile-rust", "/usr/bin/rustc", "main.rs"),
+    ("compile-go", "/usr/bin/go", "main.go"),
+    ("compile-java", "/usr/bin/javac", "Main.java"),
+];
 
-/// Words from stdin, counted.
+/// A program for each that counts the words of its stdin and ends with status 1.
 const WORDS: &[(&str, &str)] = &[
     (
         "compile-c",
-        r#"#include <math.h>
-#include <stdio.h>
-int main(int argc, char **argv) { double x, sum = 0; while (scanf("%lf", &x) == 1) sum += sqrt(x); printf("%.6f\n", sum); return argc; }"#,
+        r#"#include <stdio.h>
+int main(void) { char w[99]; int n = 0; while (scanf("%98s", w) == 1) n++; printf("%d\n", n); return 1; }"#,
     ),
     (
         "compile-cpp",
         r#"#include <bits/stdc++.h>
-int main() { std::map<std::string, int> m; std::string s; while (std::cin >> s) ++m[s]; for (auto &[k, v] : m) std::cout << k << ' ' << v << '\n'; return 1; }"#,
+int main() { std::vector<std::string> v{std::istream_iterator<std::string>(std::cin), {}}; std::cout << v.size() << '\n'; return 1; }"#,
+    ),
+    (
+        "compile-rust",
+        r#"use std::io::Read;
+fn main() { let mut s = String::new(); std::io::stdin().read_to_string(&mut s).unwrap(); println!("{}", s.split_whitespace().count()); std::process::exit(1); }"#,
+    ),
+    (
+        "compile-go",
+        "package main\nimport (\"bufio\"; \"fmt\"; \"os\")\nfunc main() { s := bufio.NewScanner(os.Stdin); s.Split(bufio.ScanWords); n := 0; for s.Scan() { n++ }; fmt.Println(n); os.Exit(1) }\n",
+    ),
+    (
+        "compile-java",
+        "public class Main { public static void main(String[] a) { var s = new java.util.Scanner(System.in); int n = 0; while (s.hasNext()) { s.next(); n++; } System.out.println(n); System.exit(1); } }\n",
     ),
 ];
 
 fn source(caller: Caller, name: &str, text: &str) -> PathBuf {
-    let dir = caller.home().join("sources");
+    // Tests run at the same time.
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let dir = caller.home().join(format!("sources-{number}"));
     fs::create_dir_all(&dir).unwrap();
     let path = dir.join(name);
     fs::write(&path, text).unwrap();
@@ -49,6 +69,21 @@ fn fresh(caller: Caller, name: &str) -> PathBuf {
     dir
 }
 
+/// The class files of a directory as a jar with `Main` in it.
+fn jar(out: &Path) -> PathBuf {
+    let jar = out.join("main.jar");
+    let made = std::process::Command::new("/usr/bin/jar")
+        .args(["--create", "--main-class", "Main", "--file"])
+        .arg(&jar)
+        .arg("-C")
+        .arg(out)
+        .arg("Main.class")
+        .status()
+        .unwrap();
+    assert!(made.success());
+    jar
+}
+
 #[test]
 fn compiled_program_of_the_box_runs_in_the_next_box() {
     for (policy, compiler, name) in COMPILERS {
@@ -62,9 +97,13 @@ fn compiled_program_of_the_box_runs_in_the_next_box() {
             let made = compile(caller, policy, name, text, &out, &[]);
             assert_eq!((made.status, made.stderr.as_str()), (0, ""), "{}", made.all());
             assert_eq!(made.report["outputs"][0]["files"], 1, "{}", made.all());
-            let ran = run(caller, out.join("main")).stdin("4 9 4").go();
-            let expected = if *policy == "compile-c" { "7.000000\n" } else { "4 2\n9 1\n" };
-            assert_eq!((ran.status, ran.text().as_str()), (1, expected), "{}", ran.all());
+            let ran = if *policy == "compile-java" {
+                run(caller, jar(&out)).options(["--policy", "java"])
+            } else {
+                run(caller, out.join("main"))
+            };
+            let ran = ran.stdin("4 9 4").go();
+            assert_eq!((ran.status, ran.text().as_str()), (1, "3\n"), "{}", ran.all());
         }
     }
 }
@@ -80,7 +119,8 @@ fn compiler_that_finds_an_error_says_so_and_leaves_nothing() {
         let out = fresh(caller, "wrong");
         let made = compile(caller, policy, name, "this is no program\n", &out, &[]);
         assert_eq!((made.status, made.verdict()), (1, "nonzero_exit"), "{}", made.all());
-        assert!(made.stderr.contains("/box/main"), "{}", made.stderr);
+        let own = made.stderr.to_lowercase();
+        assert!(own.contains("main."), "{}", made.stderr);
         assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
         assert_eq!(made.report["outputs"][0]["files"], 0);
     }
@@ -178,4 +218,37 @@ fn compiler_starts_its_own_programs_and_has_no_other() {
         .go();
     assert_ne!(ran.status, 0, "{}", ran.all());
     assert!(!ran.text().contains("uid="), "{}", ran.all());
+}
+
+#[test]
+fn ci_job_builds_with_the_tools_of_its_image_and_leaves_what_it_made() {
+    let tools = ["/bin/sh", "/usr/bin/make", "/usr/bin/gcc", "/usr/bin/cp", "/usr/bin/ls"];
+    if let Some(absent) = tools.iter().find(|tool| !Path::new(tool).exists()) {
+        return skip(&format!("{absent} is not there"));
+    }
+    for caller in Caller::all() {
+        let mut build = caller.command(common::stockade());
+        build.args(["image", "build", "--name", "ci"]);
+        for tool in tools {
+            build.args(["--program", tool]);
+        }
+        let built = build.output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let sources = caller.home().join("ci-sources");
+        fs::create_dir_all(&sources).unwrap();
+        fs::write(sources.join("main.c"), "int main(void) { return 7; }\n").unwrap();
+        fs::write(sources.join("Makefile"), "main: main.c\n\tgcc -o main main.c\n").unwrap();
+        let job = "set -e\ncp -r /src/. .\nmake\ncp -p main /out\n\
+            if (echo x > /src/main.c) 2> /dev/null; then echo written; fi\n\
+            if ./main 2> /dev/null; then echo ran; else echo not run $?; fi\nls /usr/bin/id || exit 3\n";
+        let out = fresh(caller, "ci-out");
+        let shown = format!("{}:/src", sources.display());
+        let ran = run(caller, source(caller, "job.sh", job))
+            .options(["--policy", "ci", "--ro", &shown, "--out", out.to_str().unwrap()])
+            .go();
+        assert_eq!(ran.status, 3, "{}", ran.all());
+        assert_eq!(ran.text(), "gcc -o main main.c\nnot run 126\n", "{}", ran.all());
+        let made = run(caller, out.join("main")).go();
+        assert_eq!(made.status, 7, "{}", made.all());
+    }
 }

@@ -15,6 +15,10 @@ const POLICIES: &[(&str, &str)] = &[
     ("compile", include_str!("../../policies/compile.json")),
     ("compile-c", include_str!("../../policies/compile-c.json")),
     ("compile-cpp", include_str!("../../policies/compile-cpp.json")),
+    ("compile-rust", include_str!("../../policies/compile-rust.json")),
+    ("compile-go", include_str!("../../policies/compile-go.json")),
+    ("compile-java", include_str!("../../policies/compile-java.json")),
+    ("ci", include_str!("../../policies/ci.json")),
 ];
 
 /// The names of the policies that ship.

@@ -24,6 +24,10 @@ const PREBUILT: &[(&str, &[u8])] = &[
     ("lua", include_bytes!("../../policies/prebuilt/lua.bin")),
     ("compile-c", include_bytes!("../../policies/prebuilt/compile-c.bin")),
     ("compile-cpp", include_bytes!("../../policies/prebuilt/compile-cpp.bin")),
+    ("compile-rust", include_bytes!("../../policies/prebuilt/compile-rust.bin")),
+    ("compile-go", include_bytes!("../../policies/prebuilt/compile-go.bin")),
+    ("compile-java", include_bytes!("../../policies/prebuilt/compile-java.bin")),
+    ("ci", include_bytes!("../../policies/prebuilt/ci.bin")),
 ];
 
 /// A policy that ships.

@@ -17,7 +17,8 @@ use crate::image::store::Why;
 const RECIPE: &str = "java";
 
 /// What programs of one file use. 40 MB; all of `java.se` would be twice that.
-const MODULES: &[&str] = &["java.base", "java.logging", "java.management", "java.xml", "jdk.unsupported"];
+const MODULES: &[&str] =
+    &["java.base", "java.logging", "java.management", "java.xml", "jdk.localedata", "jdk.unsupported"];
 
 /// What the compiler is.
 const COMPILER: &[&str] = &["java.base", "java.compiler", "jdk.compiler", "jdk.zipfs"];
