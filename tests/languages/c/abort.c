@@ -1,0 +1,5 @@
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(void) { puts("before"); fflush(stdout); abort(); }

@@ -1,0 +1,3 @@
+#include <bits/stdc++.h>
+using namespace std;
+int main(int, char **v) { namespace fs = filesystem; cout << (fs::file_size(fs::exists("/box/program") ? "/box/program" : v[0]) > 1000) << "\n"; auto d = fs::temp_directory_path() / "made"; fs::create_directories(d / "a/b"); ofstream(d / "a/b/f") << string(100000, 120); ofstream(d / "g") << ifstream(d / "a/b/f").rdbuf(); fs::rename(d / "g", d / "h"); vector<string> n; for (auto &e : fs::recursive_directory_iterator(d)) n.push_back(fs::relative(e.path(), d)); sort(n.begin(), n.end()); for (auto &x : n) cout << x << " "; cout << fs::remove_all(d) << "\n"; try { fs::file_size("/nowhere"); } catch (fs::filesystem_error &e) { cout << e.code().value() << "\n"; } }

@@ -1,0 +1,3 @@
+#include <bits/stdc++.h>
+using namespace std;
+int main() { cout << "start" << endl; throw runtime_error("nobody"); }

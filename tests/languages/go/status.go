@@ -1,0 +1,8 @@
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() { defer fmt.Println("never"); fmt.Println("before"); os.Exit(42) }

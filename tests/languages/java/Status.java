@@ -1,0 +1,17 @@
+import java.io.*;
+import java.math.*;
+import java.nio.charset.*;
+import java.nio.file.*;
+import java.text.*;
+import java.time.*;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
+import java.util.regex.*;
+import java.util.stream.*;
+
+public class Status {
+    public static void main(String[] args) throws Exception {
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.println("hook"))); System.out.println("before"); System.exit(42);
+    }
+}

@@ -1,0 +1,1 @@
+print("start") io.stdout:flush() local x = nil x.y = 1

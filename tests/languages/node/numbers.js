@@ -1,0 +1,1 @@
+console.log(2n ** 200n, (10n ** 50n) % 998244353n, BigInt.asUintN(64, -1n), 0.1 + 0.2, 1 / 3, 1e21, 5e-324, (1234.5678).toFixed(2), (255).toString(16), Number("0x1f"), Math.sin(1e22), Number.MAX_SAFE_INTEGER, (0.000001234).toExponential(2));

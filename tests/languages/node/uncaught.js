@@ -1,0 +1,1 @@
+console.log("start"); setTimeout(() => { throw new Error("nobody catches this"); }, 1);

@@ -1,0 +1,2 @@
+use strict; use warnings; use utf8; use open qw(:std :utf8); use Math::BigInt; use POSIX qw(strftime floor); use List::Util qw(sum reduce);
+my $s = "Ünïcödé ☺ on 2024-02-29"; print length($s), " ", uc($s), " ", join("|", $s =~ /(\d{4})-(\d\d)/), "\n"; print Math::BigInt->new(2)->bpow(300), " ", sprintf("%.17g %e %s", 0.1, 1/3, 9**9**9), " ", sum(1..100), " ", strftime("%F %A", gmtime(1709208000)), "\n"; sub f { my $n = shift; no warnings "recursion"; $n ? 1 + f($n - 1) : 0 } print f(20000), "\n"; my %h = map { $_ => 1 } 1..100000; print scalar(keys %h), "\n";

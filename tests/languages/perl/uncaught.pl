@@ -1,0 +1,1 @@
+use strict; $| = 1; print "start\n"; my $x = undef; $x->method;

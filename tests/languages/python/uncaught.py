@@ -1,0 +1,4 @@
+def inner(x):
+    return 10 // x
+print("start")
+inner(0)

@@ -1,0 +1,1 @@
+puts "start"; STDOUT.flush; nil.no_such_method

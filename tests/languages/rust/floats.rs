@@ -1,0 +1,1 @@
+fn main() { for x in [0.1, 1.0 / 3.0, f64::INFINITY, -0.0, 5e-324, 123456789.123456789, 1e22, f64::NAN] { println!("{x} {x:?} {x:.3} {x:e} {:x}", x.to_bits()); } println!("{} {} {:?}", 1e22f64.sin(), 2f64.powf(0.5), "1e400".parse::<f64>()); }

@@ -1,0 +1,2 @@
+use std::panic;
+fn main() { panic::set_hook(Box::new(|_| {})); for f in [(|| { let v: Vec<i32> = vec![]; v[std::hint::black_box(3)] }) as fn() -> i32, || "x".parse().unwrap(), || 1 / std::hint::black_box(0), || i32::MAX.checked_add(1).expect("over")] { println!("{}", panic::catch_unwind(f).is_err()); } struct D; impl Drop for D { fn drop(&mut self) { println!("drop"); } } let r: Result<(), Box<dyn std::error::Error>> = (|| { let _d = D; u8::try_from(300)?; Ok(()) })(); println!("{}", r.unwrap_err()); }
