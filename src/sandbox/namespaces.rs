@@ -78,6 +78,8 @@ pub fn join_init(steps: Steps) -> Result<(), Failed> {
         if made != 0 {
             process::join_namespaces(plan.init_fd.load(Ordering::Relaxed), made)?;
         }
+        // Of a limit on descriptors, a number that is taken is one less.
+        fd::close(plan.init_fd.load(Ordering::Relaxed))?;
         process::set_and_wake(&plan.payload_has_joined, 1)
     })
 }
