@@ -38,7 +38,7 @@ fn filters_of_every_policy_file_are_proved_to_mean_what_it_says() {
         let policy = match load_builtin(&name) {
             Ok(policy) => policy,
             // Only a part of others, which are proved with it.
-            Err(_) if name == "base" => continue,
+            Err(_) if ["base", "compile"].contains(&name.as_str()) => continue,
             Err(findings) => panic!("{name}: {findings}"),
         };
         let rules = Rules::of(&policy, &table);
