@@ -62,7 +62,10 @@ pub fn make_as_init(steps: Steps) -> Result<(), Failed> {
         steps.call(Step::LoopbackUp, process::loopback_up)?;
     }
     steps.call(Step::InitNamespaces, || process::set_and_wake(&plan.init_has_namespaces, 1))?;
-    steps.call(Step::InitJoined, || process::wait_for_change(&plan.payload_has_joined, 0))
+    // The supervisor may have died before this process's parent-death signal was set, and M with it:
+    // then nobody will ever join.
+    let alive = || if fd::hung_up(plan.control)? { Err(Errno::EPIPE) } else { Ok(()) };
+    steps.call(Step::InitJoined, || process::wait_while(&plan.payload_has_joined, 0, alive))
 }
 
 /// Child only: in P, which joins what I has made.

@@ -366,12 +366,28 @@ pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, theirs: RawFd) -> Result<OwnedFd> {
 /// # References
 /// `futex(2)`, `FUTEX_WAIT`
 pub fn wait_for_change(word: &std::sync::atomic::AtomicU32, while_it_is: u32) -> Result<()> {
+    wait_while(word, while_it_is, || Ok(()))
+}
+
+/// Sleeps until `word` is no longer `while_it_is`, or until `go_on` answers an error, which is asked before and
+/// every so often.
+///
+/// # References
+/// `futex(2)`, `FUTEX_WAIT`
+pub fn wait_while(
+    word: &std::sync::atomic::AtomicU32,
+    while_it_is: u32,
+    go_on: impl Fn() -> Result<()>,
+) -> Result<()> {
     use std::sync::atomic::Ordering;
+    let often = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     while word.load(Ordering::Acquire) == while_it_is {
+        go_on()?;
         let null = std::ptr::null::<u8>();
-        // SAFETY: word is live for the duration of the call; a null timeout means none.
-        match unsafe { raw!(futex, word.as_ptr(), libc::FUTEX_WAIT, while_it_is, null, null, 0) } {
-            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+        // SAFETY: word and often are live for the duration of the call.
+        match unsafe { raw!(futex, word.as_ptr(), libc::FUTEX_WAIT, while_it_is, &raw const often, null, 0) }
+        {
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR | Errno::ETIMEDOUT) => {}
             Err(e) => return Err(e),
         }
     }
