@@ -283,18 +283,26 @@ impl Made {
     /// Removes it; waits a little for the kernel to let go.
     pub fn remove(mut self) -> Option<PathBuf> {
         self.removed = true;
-        let begin = Instant::now();
-        let mut pause = Duration::from_micros(50);
-        loop {
-            match fs::remove_dir(&self.path) {
-                Ok(()) => return None,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-                Err(_) if begin.elapsed() < REMOVE_PATIENCE => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(20));
-                }
-                Err(_) => return Some(std::mem::take(&mut self.path)),
+        remove_in_time(&self.path).err().map(|_| std::mem::take(&mut self.path))
+    }
+}
+
+/// Removes a directory that is empty, or will be in a moment: who has ended in it shows for a little longer.
+///
+/// # Errors
+/// Somebody is still in it.
+pub fn remove_in_time(path: &Path) -> io::Result<()> {
+    let begin = Instant::now();
+    let mut pause = Duration::from_micros(50);
+    loop {
+        match fs::remove_dir(path) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) if begin.elapsed() < REMOVE_PATIENCE => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
             }
+            Err(e) => return Err(e),
         }
     }
 }

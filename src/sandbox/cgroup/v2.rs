@@ -250,7 +250,7 @@ impl SteppedDown {
         }
         fs::write(self.place.join("cgroup.subtree_control"), "-memory -pids")?;
         fs::write(self.place.join("cgroup.procs"), "0")?;
-        fs::remove_dir(&self.below)
+        dir::remove_in_time(&self.below)
     }
 }
 
