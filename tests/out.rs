@@ -225,4 +225,8 @@ fn out_that_cannot_be_is_refused_before_anything_runs() {
         assert!(ran.stderr.contains(words), "{options:?}: {}", ran.stderr);
     }
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    // Where the program is what is wrong, no directory is made for it.
+    let unmade = fresh(caller, "unmade");
+    let ran = run(caller, dir.join("missing")).options(["--out", &spec(&unmade)]).go();
+    assert_eq!((ran.status, unmade.exists()), (127, false), "{}", ran.all());
 }

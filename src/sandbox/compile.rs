@@ -95,6 +95,10 @@ pub struct Seen {
     payload: PayloadSeen,
     /// The binds, open.
     binds: Vec<OpenBind>,
+    /// Where on the host goes what the box makes.
+    outs: Vec<OpenOut>,
+    /// The policy with the places of those, where there are any.
+    with_places: Option<Policy>,
     /// The root.
     pub image: Arc<Root>,
     /// How it was looked at.
@@ -178,12 +182,9 @@ pub struct Compiled {
 ///
 /// # Errors
 /// Whatever stands in the way, with what to do about it.
-pub fn compile(mut request: Request) -> Result<Compiled> {
-    let outs = out::open_all(&request.outs, &mut request.policy)?;
+pub fn compile(request: Request) -> Result<Compiled> {
     let seen = look(&request)?;
-    let mut compiled = assemble(request, seen, None)?;
-    compiled.outs = outs;
-    Ok(compiled)
+    assemble(request, seen, None)
 }
 
 /// Opens and finds what a request names on the host.
@@ -192,14 +193,22 @@ pub fn compile(mut request: Request) -> Result<Compiled> {
 /// It is not there, or not what it should be.
 pub fn look(request: &Request) -> Result<Seen> {
     let host = Host::get();
-    let policy = &request.policy;
     let mut notes = Vec::new();
     let payload = request.program.as_deref().map(open_payload).transpose()?;
     let binds = request
         .binds
         .iter()
-        .map(|b| b.open(host.uid == 0, allows(policy, libc::SYS_socket)))
+        .map(|b| b.open(host.uid == 0, allows(&request.policy, libc::SYS_socket)))
         .collect::<Result<Vec<_>>>()?;
+    // Last of these: a directory that is missing is made.
+    let (outs, with_places) = match request.outs.is_empty() {
+        true => (Vec::new(), None),
+        false => {
+            let mut policy = request.policy.clone();
+            (out::open_all(&request.outs, &mut policy)?, Some(policy))
+        }
+    };
+    let policy = with_places.as_ref().unwrap_or(&request.policy);
     let layout = Layout::new(policy, &binds)?;
     let (dirs, files) = layout.image_places();
     let wanted = images::Wanted {
@@ -216,7 +225,7 @@ pub fn look(request: &Request) -> Result<Seen> {
     let Chosen { root, verified, store } =
         images::choose(&wanted, payload.as_ref().map(|p| &p.file), &mut notes)?;
     let payload = payload.map_or(PayloadSeen::None, PayloadSeen::Open);
-    Ok(Seen { payload, binds, image: Arc::new(root), verified, store, notes })
+    Ok(Seen { payload, binds, outs, with_places, image: Arc::new(root), verified, store, notes })
 }
 
 impl Seen {
@@ -227,8 +236,16 @@ impl Seen {
             PayloadSeen::None => PayloadSeen::None,
             PayloadSeen::Open(_) | PayloadSeen::Later => PayloadSeen::Later,
         };
-        let image = Arc::clone(&self.image);
-        Self { payload, binds: Vec::new(), image, verified: self.verified, store: None, notes: Vec::new() }
+        Self {
+            payload,
+            binds: Vec::new(),
+            outs: Vec::new(),
+            with_places: None,
+            image: Arc::clone(&self.image),
+            verified: self.verified,
+            store: None,
+            notes: Vec::new(),
+        }
     }
 
     /// The payload's file, where there is one.
@@ -264,12 +281,12 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let host = Host::get();
     let as_root = host.uid == 0;
     let payload_size = seen.payload_size();
-    let Seen { payload, binds, image, verified, store, notes: found } = seen;
+    let Seen { payload, binds, outs, with_places, image, verified, store, notes: found } = seen;
     let payload = match payload {
         PayloadSeen::Open(payload) => Some(payload),
         PayloadSeen::None | PayloadSeen::Later => None,
     };
-    let policy = request.policy;
+    let policy = with_places.unwrap_or(request.policy);
     let degrade: BTreeSet<Layer> = policy.degrade.union(&request.degrade).copied().collect();
     let mut missing = Vec::new();
     let mut notes = request.notes;
@@ -417,7 +434,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         for_children,
         explainer,
         binds,
-        outs: Vec::new(),
+        outs,
         policy,
     })
 }

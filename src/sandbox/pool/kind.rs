@@ -30,10 +30,15 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// Whether nothing of the host's is shown or kept, and nobody takes notes: what is, only the job tells.
+    pub fn is_known_before(request: &Request) -> bool {
+        request.binds.is_empty() && request.outs.is_empty() && !request.explain
+    }
+
     /// `None`: a box for this request cannot be made before it is known.
     pub fn of(request: &Request, seen: &Seen) -> Option<Self> {
         let RootSource::Tree { path, dev, ino, .. } = &seen.image.source else { return None };
-        if !request.binds.is_empty() || request.explain {
+        if !Self::is_known_before(request) {
             return None;
         }
         Some(Self {

@@ -165,11 +165,6 @@ impl Pool {
     pub fn run_with(&self, job: Builder, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
         let begin = Begin::now()?;
         let request = job.into_request();
-        if !request.outs.is_empty() {
-            let mut compiled = compile::compile(request)?;
-            let launched = launch::launch(&mut compiled, cancel.fd());
-            return Ok(begin.finish(compiled, launched, cancel, started));
-        }
         let seen = compile::look(&request)?;
         let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
             return alone(begin, request, seen, cancel, started);
@@ -211,7 +206,7 @@ impl Pool {
         let request = like.request();
         let cannot = |why: &str| Error::new(ErrorKind::Host, format!("no box can be made ahead: {why}"));
         let unknown = || cannot("what it shows or keeps is not known before the job");
-        if !request.outs.is_empty() {
+        if !Kind::is_known_before(request) {
             return Err(unknown());
         }
         let seen = compile::look(request)?;
