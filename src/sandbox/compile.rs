@@ -88,6 +88,34 @@ pub struct Request {
     pub cpu: Option<usize>,
 }
 
+impl Request {
+    /// For an image that runs by itself, where nothing else is said.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            program: None,
+            image: None,
+            root: RootChoice::default(),
+            verify: None,
+            args: Vec::new(),
+            env: Vec::new(),
+            binds: Vec::new(),
+            outs: Vec::new(),
+            stdin: Input::Null,
+            stdout: Output::Null,
+            stderr: Output::Null,
+            degrade: BTreeSet::new(),
+            cgroup: None,
+            store: StoreChoice::Default,
+            want_digest: true,
+            notes: Vec::new(),
+            explain: false,
+            cpu: None,
+        }
+    }
+}
+
 /// What a look at the host has found for a request.
 #[derive(Debug)]
 pub struct Seen {

@@ -3,8 +3,9 @@
 
 use super::child::{Failed, Steps};
 use super::order::Step;
+use super::plan::Plan;
 use crate::sys::signal::{self, Disposition};
-use crate::sys::{Errno, fd, process};
+use crate::sys::{self, Errno, fd, process};
 
 /// Highest signal number of the kernel.
 const LAST_SIGNAL: i32 = 64;
@@ -14,7 +15,12 @@ const UMASK: u32 = 0o022;
 
 /// Child only: the supervisor may have died before the parent-death signal was set.
 pub fn check_parent(steps: Steps) -> Result<(), Failed> {
-    steps.call(Step::ParentGone, || if fd::hung_up(steps.plan.control)? { Err(Errno::EPIPE) } else { Ok(()) })
+    steps.call(Step::ParentGone, || supervisor_lives(steps.plan))
+}
+
+/// Child only: an error where nobody holds the other end of the control socket.
+pub fn supervisor_lives(plan: &Plan) -> sys::Result<()> {
+    if fd::hung_up(plan.control)? { Err(Errno::EPIPE) } else { Ok(()) }
 }
 
 /// Child only: back to what a program may expect.

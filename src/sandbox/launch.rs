@@ -214,22 +214,14 @@ impl Waiting {
 
     fn underway<'a>(self, compiled: &'a mut Compiled, cancel: BorrowedFd<'a>) -> Underway<'a> {
         Underway {
-            compiled,
-            cancel,
-            middle: self.middle,
-            middle_reaped: false,
             told: true,
-            cause_known: false,
-            userns: None,
             init: Some(self.init),
             payload: Some(self.payload),
-            payload_gone: false,
             listener: self.listener,
             facts: self.facts,
-            differences: Vec::new(),
             tmpfs: self.tmpfs,
             payload_copy: self.payload_copy,
-            outs: Vec::new(),
+            ..Underway::new(compiled, cancel, self.middle)
         }
     }
 }
@@ -276,14 +268,18 @@ impl<'a> Underway<'a> {
         let middle = clone_middle(compiled)?;
         compiled.for_children.clear();
         let userns = strays::namespace_inode(middle.pid, "user");
-        Ok(Self {
+        Ok(Self { userns, ..Self::new(compiled, cancel, middle) })
+    }
+
+    fn new(compiled: &'a mut Compiled, cancel: BorrowedFd<'a>, middle: Process) -> Self {
+        Self {
             compiled,
             cancel,
             middle,
             middle_reaped: false,
             told: false,
             cause_known: false,
-            userns,
+            userns: None,
             init: None,
             payload: None,
             payload_gone: false,
@@ -293,7 +289,7 @@ impl<'a> Underway<'a> {
             tmpfs: Vec::new(),
             payload_copy: None,
             outs: Vec::new(),
-        })
+        }
     }
 
     fn give_up(&mut self, stopped: Stopped) -> Stopped {

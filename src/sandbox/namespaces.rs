@@ -64,7 +64,7 @@ pub fn make_as_init(steps: Steps) -> Result<(), Failed> {
     steps.call(Step::InitNamespaces, || process::set_and_wake(&plan.init_has_namespaces, 1))?;
     // The supervisor may have died before this process's parent-death signal was set, and M with it:
     // then nobody will ever join.
-    let alive = || if fd::hung_up(plan.control)? { Err(Errno::EPIPE) } else { Ok(()) };
+    let alive = || super::inherited::supervisor_lives(plan);
     steps.call(Step::InitJoined, || process::wait_while(&plan.payload_has_joined, 0, alive))
 }
 

@@ -1,6 +1,5 @@
 //! A run from request to report, and the library's way to ask for one.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -431,29 +430,7 @@ impl Sandbox {
     }
 
     fn request(policy: Policy, program: Option<PathBuf>, image: Option<Digest>) -> Builder {
-        Builder {
-            request: Request {
-                policy,
-                program,
-                image,
-                root: RootChoice::default(),
-                verify: None,
-                args: Vec::new(),
-                env: Vec::new(),
-                binds: Vec::new(),
-                outs: Vec::new(),
-                stdin: Input::Null,
-                stdout: Output::Null,
-                stderr: Output::Null,
-                degrade: BTreeSet::new(),
-                cgroup: None,
-                store: StoreChoice::Default,
-                want_digest: true,
-                notes: Vec::new(),
-                explain: false,
-                cpu: None,
-            },
-        }
+        Builder { request: Request { program, image, ..Request::new(policy) } }
     }
 }
 

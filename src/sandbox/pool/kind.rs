@@ -9,7 +9,6 @@ use crate::image::digest::Digest;
 use crate::policy::model::{Network, Policy};
 use crate::sandbox::compile::{Request, Seen, allows};
 use crate::sandbox::images::{RootChoice, StoreChoice};
-use crate::sandbox::streams::{Input, Output};
 
 /// Calls that make a socket, or something that can.
 const SOCKETS: [i64; 3] = [libc::SYS_socket, libc::SYS_socketpair, libc::SYS_io_uring_setup];
@@ -61,25 +60,12 @@ impl Kind {
     /// What is asked for by a job that brings nothing.
     pub fn request(&self) -> Request {
         Request {
-            policy: self.policy.clone(),
-            program: None,
             image: self.chosen,
             root: self.root,
-            verify: None,
-            args: Vec::new(),
-            env: Vec::new(),
-            binds: Vec::new(),
-            outs: Vec::new(),
-            stdin: Input::Null,
-            stdout: Output::Null,
-            stderr: Output::Null,
             degrade: self.degrade.clone(),
             cgroup: self.cgroup.clone(),
             store: StoreChoice::None,
-            want_digest: true,
-            notes: Vec::new(),
-            explain: false,
-            cpu: None,
+            ..Request::new(self.policy.clone())
         }
     }
 }
