@@ -10,10 +10,14 @@
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark may stop anywhere")]
 
+mod place;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use place::Place;
 
 /// Files of the two images that are launched from.
 const FEW: usize = 10;
@@ -33,23 +37,17 @@ const LEAST_RATE: f64 = 500.0;
 const MOST_SECONDS: f64 = 3.0;
 
 struct Bench {
-    place: tempfile::TempDir,
+    place: Place,
     stockade: PathBuf,
 }
 
 impl Bench {
     fn new() -> Self {
-        let own = Path::new(env!("CARGO_BIN_EXE_stockade"));
-        let fixed = own.ancestors().nth(2).unwrap().join("x86_64-unknown-linux-gnu/release/stockade");
-        let stockade = if fixed.exists() { fixed } else { own.to_owned() };
-        Self {
-            place: tempfile::Builder::new().prefix("stockade-bench-").tempdir_in("/tmp").unwrap(),
-            stockade,
-        }
+        Self { place: Place::new(), stockade: place::stockade().0 }
     }
 
     fn path(&self, name: &str) -> String {
-        self.place.path().join(name).to_str().unwrap().to_owned()
+        self.place.path(name).to_str().unwrap().to_owned()
     }
 
     fn command(&self, store: &str, args: &[&str]) -> Command {

@@ -11,12 +11,16 @@
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark may stop anywhere")]
 
+mod place;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use place::{Place, stockade};
 
 /// Somebody who owns nothing.
 const USER: u32 = 64_242;
@@ -82,20 +86,7 @@ impl Contender {
     }
 }
 
-/// Where everything is made; every caller can enter it.
-struct Place(tempfile::TempDir);
-
 impl Place {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("stockade-bench-").tempdir_in("/tmp").unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn home(&self, user: bool) -> PathBuf {
         let home = self.path(if user { "user" } else { "caller" });
         if !home.exists() {
@@ -115,14 +106,6 @@ impl Place {
         assert!(made.expect("gcc is needed").success());
         program.display().to_string()
     }
-}
-
-/// The build to measure, and whether it is the static one.
-fn stockade() -> (PathBuf, bool) {
-    let own = Path::new(env!("CARGO_BIN_EXE_stockade"));
-    let target = own.ancestors().nth(2).unwrap();
-    let fixed = target.join("x86_64-unknown-linux-gnu/release/stockade");
-    if fixed.exists() { (fixed, true) } else { (own.to_owned(), false) }
 }
 
 fn contenders(place: &Place, stockade: &Path) -> Vec<Contender> {

@@ -10,13 +10,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark may stop anywhere")]
 #![allow(clippy::cast_precision_loss, reason = "numbers for people")]
 
+mod place;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use place::Place;
 use stockade::Layer;
 use stockade::policy::{Policy, load_builtin};
 use stockade::report::verdict::Verdict;
@@ -54,23 +56,7 @@ impl Options {
     }
 }
 
-/// Where everything is made.
-struct Place(tempfile::TempDir);
-
 impl Place {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("stockade-bench-").tempdir_in("/tmp").unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for below in ["empty", "root/box", "root/dev", "root/proc", "root/tmp"] {
-            fs::create_dir_all(dir.path().join(below)).unwrap();
-        }
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn compile(&self, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
         let program = self.path(name);
         let made = Command::new("gcc").args(["-O2", "-o"]).arg(&program).arg(source).args(flags).status();
@@ -129,6 +115,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let place = Place::new();
+        for below in ["empty", "root/box", "root/dev", "root/proc", "root/tmp"] {
+            fs::create_dir_all(place.path(below)).unwrap();
+        }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
         let floor = place.compile(&source, "floor", &[]);
         let nothing = place.text("nothing", "int main(void) { return 0; }\n", &["-static"]);
@@ -145,7 +134,7 @@ impl Bench {
     fn latency(&self, launches: usize) -> [f64; 3] {
         let policy = load_builtin("native").unwrap();
         let pool = Pool::new(4).unwrap();
-        let mut floor = Floor::start(&self.floor, self.place.0.path());
+        let mut floor = Floor::start(&self.floor, self.place.dir());
         let mut took = [Vec::new(), Vec::new(), Vec::new()];
         for round in 0..launches + 5 {
             pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
@@ -164,7 +153,7 @@ impl Bench {
     /// Launches a second of the floor, so many at a time.
     fn floor_rate(&self, count: usize, side: usize) -> f64 {
         let output = Command::new(&self.floor)
-            .arg(self.place.0.path())
+            .arg(self.place.dir())
             .args([count.to_string(), side.to_string()])
             .output()
             .unwrap();
@@ -212,7 +201,7 @@ impl Bench {
     }
 
     fn floor_median(&self, launches: usize) -> f64 {
-        let mut floor = Floor::start(&self.floor, self.place.0.path());
+        let mut floor = Floor::start(&self.floor, self.place.dir());
         let all = (0..launches).map(|_| floor.launch()).collect();
         floor.end();
         median(all)

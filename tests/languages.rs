@@ -14,7 +14,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Caller, run, sample, skip, slow, work};
+use common::{Caller, megabytes, run, sample, skip, work};
 
 /// One language.
 struct Language {
@@ -149,19 +149,6 @@ impl Program {
     fn stdin(&self) -> Vec<u8> {
         if self.directive("stdin") == Some("megabytes") { megabytes() } else { b"a line\n".to_vec() }
     }
-}
-
-/// A few megabytes of lines, less where that would take long.
-fn megabytes() -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut x = 88_172_645_463_325_252_u64;
-    while out.len() < (3 << 20) / (slow() * slow()) as usize {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        out.extend_from_slice(format!("{} line {:x} {}\n", x % 1000, x, x % 7).as_bytes());
-    }
-    out
 }
 
 fn directives(text: &str) -> Vec<(String, String)> {

@@ -5,20 +5,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{Caller, bare, payload, run, sample, skip, slow};
-
-/// A few megabytes of lines that look like text; less where that would take long.
-fn megabytes() -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut x = 88_172_645_463_325_252_u64;
-    while out.len() < (3 << 20) / (slow() * slow()) as usize {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        out.extend_from_slice(format!("{} line {:x} {}\n", x % 1000, x, x % 7).as_bytes());
-    }
-    out
-}
+use common::{Caller, bare, megabytes, payload, run, sample, skip, slow};
 
 fn same_as_bare(caller: Caller, program: &Path, args: &[&str], stdin: &[u8]) {
     let (status, stdout) = bare(program, args, stdin);
