@@ -3,26 +3,28 @@
 //! Everything that may fail for a reason outside the box fails here, before the
 //! first process exists, with a message that says what to do.
 
+mod seen;
+
 use std::collections::BTreeSet;
-use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
+use self::seen::PayloadSeen;
+pub use self::seen::{Seen, look};
 use super::cgroup::{self, Leaf, World};
 use super::explain::Explainer;
 use super::host::Host;
-use super::images::{self, Chosen, RootChoice, StoreChoice};
+use super::images::{self, RootChoice, StoreChoice};
 use super::order::{self, Step};
-use super::out::{self, OpenOut, Out};
+use super::out::{OpenOut, Out};
 use super::plan::{ENTRY_FDS, Entry, Late, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Ends, Input, Output, Streams};
-use super::{blockers, landlock, late, rlimits, seccomp};
+use super::{blockers, landlock, rlimits, seccomp};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::digest::Digest;
@@ -116,37 +118,6 @@ impl Request {
     }
 }
 
-/// What a look at the host has found for a request.
-#[derive(Debug)]
-pub struct Seen {
-    /// The payload, open, where there is one already.
-    payload: PayloadSeen,
-    /// The binds, open.
-    binds: Vec<OpenBind>,
-    /// Where on the host goes what the box makes.
-    outs: Vec<OpenOut>,
-    /// The policy with the places of those, where there are any.
-    with_places: Option<Policy>,
-    /// The root.
-    pub image: Arc<Root>,
-    /// How it was looked at.
-    pub verified: &'static str,
-    /// Where it is kept.
-    store: Option<Store>,
-    /// Facts worth knowing that weaken nothing.
-    pub notes: Vec<String>,
-}
-
-#[derive(Debug)]
-enum PayloadSeen {
-    /// An image runs by itself.
-    None,
-    /// This file.
-    Open(Payload),
-    /// It comes when the box is ready for it.
-    Later,
-}
-
 /// What a launch needs.
 #[derive(Debug)]
 pub struct Compiled {
@@ -213,85 +184,6 @@ pub struct Compiled {
 pub fn compile(request: Request) -> Result<Compiled> {
     let seen = look(&request)?;
     assemble(request, seen, None)
-}
-
-/// Opens and finds what a request names on the host.
-///
-/// # Errors
-/// It is not there, or not what it should be.
-pub fn look(request: &Request) -> Result<Seen> {
-    let host = Host::get();
-    let mut notes = Vec::new();
-    let payload = request.program.as_deref().map(open_payload).transpose()?;
-    let binds = request
-        .binds
-        .iter()
-        .map(|b| b.open(host.uid == 0, allows(&request.policy, libc::SYS_socket)))
-        .collect::<Result<Vec<_>>>()?;
-    // Last of these: a directory that is missing is made.
-    let (outs, with_places) = match request.outs.is_empty() {
-        true => (Vec::new(), None),
-        false => {
-            let mut policy = request.policy.clone();
-            (out::open_all(&request.outs, &mut policy)?, Some(policy))
-        }
-    };
-    let policy = with_places.as_ref().unwrap_or(&request.policy);
-    let layout = Layout::new(policy, &binds)?;
-    let (dirs, files) = layout.image_places();
-    let wanted = images::Wanted {
-        policy,
-        image: request.image.as_ref(),
-        store: &request.store,
-        root: request.root,
-        verify: request.verify,
-        uid: host.uid,
-        dirs: &dirs,
-        files: &files,
-        binds: &request.binds,
-    };
-    let Chosen { root, verified, store } =
-        images::choose(&wanted, payload.as_ref().map(|p| &p.file), &mut notes)?;
-    let payload = payload.map_or(PayloadSeen::None, PayloadSeen::Open);
-    Ok(Seen { payload, binds, outs, with_places, image: Arc::new(root), verified, store, notes })
-}
-
-impl Seen {
-    /// The same for a box whose job comes later.
-    #[must_use]
-    pub fn ahead(&self) -> Self {
-        let payload = match self.payload {
-            PayloadSeen::None => PayloadSeen::None,
-            PayloadSeen::Open(_) | PayloadSeen::Later => PayloadSeen::Later,
-        };
-        Self {
-            payload,
-            binds: Vec::new(),
-            outs: Vec::new(),
-            with_places: None,
-            image: Arc::clone(&self.image),
-            verified: self.verified,
-            store: None,
-            notes: Vec::new(),
-        }
-    }
-
-    /// The payload's file, where there is one.
-    #[must_use]
-    pub fn payload(&self) -> Option<&Payload> {
-        match &self.payload {
-            PayloadSeen::Open(payload) => Some(payload),
-            PayloadSeen::None | PayloadSeen::Later => None,
-        }
-    }
-
-    const fn payload_size(&self) -> Option<u64> {
-        match &self.payload {
-            PayloadSeen::None => None,
-            PayloadSeen::Open(payload) => Some(payload.size),
-            PayloadSeen::Later => Some(late::ROOM),
-        }
-    }
 }
 
 /// How a box is made before its job is known.
@@ -493,49 +385,6 @@ fn no_streams(e: &std::io::Error) -> Error {
 
 fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::new(Kind::Usage, format!("{text:?} has a NUL byte in it")))
-}
-
-/// The host file that is the payload.
-#[derive(Debug)]
-pub struct Payload {
-    /// Open for reading.
-    pub file: File,
-    /// Its bytes, as the launch will copy them.
-    pub size: u64,
-    /// Its file name.
-    pub name: String,
-}
-
-fn open_payload(path: &Path) -> Result<Payload> {
-    let shown = path.display();
-    let failed = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            let error = Error::new(Kind::NotFound, format!("{shown}: {}", io_text(&e)));
-            if path.as_os_str().as_bytes().contains(&b'/') {
-                error
-            } else {
-                error.help("PROGRAM is a file, not a command: give its path, for example /usr/bin/sort")
-            }
-        }
-        _ => Error::new(Kind::NotRunnable, format!("{shown}: {}", io_text(&e))),
-    };
-    // Not blocking: a fifo would wait for a writer.
-    let file =
-        std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    let kind = meta.file_type();
-    if !kind.is_file() {
-        let what = match () {
-            () if kind.is_dir() => "a directory",
-            () if kind.is_fifo() => "a fifo",
-            () if kind.is_socket() => "a socket",
-            () => "a device",
-        };
-        return Err(Error::new(Kind::NotRunnable, format!("{shown} is {what}, not a program")));
-    }
-    let fd = sys::fd::above_stdio(OwnedFd::from(file)).map_err(|e| failed(e.into()))?;
-    let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned();
-    Ok(Payload { file: File::from(fd), size: meta.size(), name })
 }
 
 /// Whether a policy lets a call through under any condition.

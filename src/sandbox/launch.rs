@@ -1,6 +1,8 @@
 //! The supervisor's side of a launch: makes M, follows the frames, attests, and
 //! lets the payload go.
 
+mod waiting;
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -9,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+pub use self::waiting::{Job, Waiting, prepare};
 use super::blockers::{self, Switches};
 use super::cgroup::{Counters, LeafLimits};
 use super::child;
@@ -132,27 +135,6 @@ struct Underway<'a> {
     outs: Vec<fs::File>,
 }
 
-/// A box in which everything is in force, and which waits for its job.
-#[derive(Debug)]
-pub struct Waiting {
-    middle: Process,
-    init: Process,
-    payload: Process,
-    listener: Option<OwnedFd>,
-    facts: Facts,
-    tmpfs: Vec<fs::File>,
-    payload_copy: Option<fs::File>,
-}
-
-/// What such a box is told.
-#[derive(Debug)]
-pub struct Job<'a> {
-    /// As [`crate::sys::words::message`] makes it.
-    pub words: &'a [u8],
-    /// The payload, where there is one.
-    pub payload: Option<BorrowedFd<'a>>,
-}
-
 /// Launches a compiled box. `cancel` is readable when the caller wants an end.
 ///
 /// # Errors
@@ -162,67 +144,6 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
     match underway.follow().and_then(|()| underway.go()) {
         Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
         Err(stopped) => Err(underway.give_up(stopped)),
-    }
-}
-
-/// Makes a box whose job comes later.
-///
-/// # Errors
-/// Nothing of the box is left then but its cgroup.
-pub fn prepare(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Waiting, Stopped> {
-    let mut underway = Underway::begin(compiled, cancel)?;
-    match underway.follow() {
-        Ok(()) => underway.waits(),
-        Err(stopped) => Err(underway.give_up(stopped)),
-    }
-}
-
-impl Waiting {
-    /// Whether all three processes still wait: whoever has ended was killed from outside.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        let read = PollFlags::POLLIN;
-        let all = [&self.middle, &self.init, &self.payload];
-        let mut fds = all.map(|process| PollFd::new(process.pidfd.as_fd(), read));
-        nix::poll::poll(&mut fds, PollTimeout::ZERO) == Ok(0)
-    }
-
-    /// Gives it its job, and lets the payload go.
-    ///
-    /// # Errors
-    /// Nothing of the box is left then but its cgroup.
-    pub fn start(
-        self,
-        compiled: &mut Compiled,
-        job: &Job<'_>,
-        cancel: BorrowedFd<'_>,
-    ) -> Result<Launched, Stopped> {
-        let mut underway = self.underway(compiled, cancel);
-        let started = underway.hand(job).and_then(|()| underway.see_middle_off());
-        match started.and_then(|()| underway.go()) {
-            Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
-            Err(stopped) => Err(underway.give_up(stopped)),
-        }
-    }
-
-    /// Kills and reaps it: nothing is left then but its cgroup.
-    pub fn destroy(self, compiled: &mut Compiled) {
-        // Nobody is asked whether it is to go.
-        let nobody = io::stdin();
-        self.underway(compiled, nobody.as_fd()).tear_down();
-    }
-
-    fn underway<'a>(self, compiled: &'a mut Compiled, cancel: BorrowedFd<'a>) -> Underway<'a> {
-        Underway {
-            told: true,
-            init: Some(self.init),
-            payload: Some(self.payload),
-            listener: self.listener,
-            facts: self.facts,
-            tmpfs: self.tmpfs,
-            payload_copy: self.payload_copy,
-            ..Underway::new(compiled, cancel, self.middle)
-        }
     }
 }
 
@@ -334,20 +255,6 @@ impl<'a> Underway<'a> {
         }
         self.second_look()?;
         self.judge()
-    }
-
-    /// The job's payload and words, to M.
-    fn hand(&self, job: &Job<'_>) -> Result<(), Stopped> {
-        let Some(to) = self.compiled.job.as_ref().map(|job| job.as_raw_fd()) else {
-            return Err(Stopped::Failed("the box waits for no job".to_owned()));
-        };
-        let handed = own_step(Step::HandJob, 0, || {
-            Ok(match job.payload {
-                Some(file) => fd::send_with_fds(to, job.words, [file.as_raw_fd()], [0; 3]),
-                None => fd::send_with_fds(to, job.words, [], [0; 3]),
-            }?)
-        });
-        handed.map_err(|e| Stopped::Failed(describe(Step::HandJob, "", e.raw_os_error().unwrap_or(0))))
     }
 
     /// The word to go.
@@ -639,15 +546,6 @@ impl<'a> Underway<'a> {
             Some(help) => format!("{words}\n  help: {help}"),
             None => words,
         }
-    }
-
-    /// Everything is in force but what the job brings.
-    fn waits(mut self) -> Result<Waiting, Stopped> {
-        let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
-            return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
-        };
-        let Self { middle, listener, facts, tmpfs, payload_copy, .. } = self;
-        Ok(Waiting { middle, init, payload, listener, facts, tmpfs, payload_copy })
     }
 
     /// The payload is on its way.
