@@ -33,6 +33,7 @@ const TRIED: &[&str] = &[
     "nothing secret",
     "ok",
     "none",
+    files::LOADER_MAPS_NOTHING,
 ];
 
 pub const ATTACKS: &[Attack] = &[
