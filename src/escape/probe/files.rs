@@ -291,8 +291,11 @@ fn by_the_loader(dir: &str, path: &str) -> Saw {
     if let Some(seen) = saw.answers.iter_mut().find(|seen| seen.answer == GIVES_UP) {
         let words = read_some(&said, 4096).unwrap_or_default();
         let words = String::from_utf8_lossy(&words).trim().to_owned();
-        seen.answer =
-            if words.contains(WORDS) { LOADER_MAPS_NOTHING.to_owned() } else { format!("{GIVES_UP}: {words}") };
+        seen.answer = if words.contains(WORDS) {
+            LOADER_MAPS_NOTHING.to_owned()
+        } else {
+            format!("{GIVES_UP}: {words}")
+        };
     }
     no_matter(fs::remove_file(&said), "a file too many in a box");
     saw

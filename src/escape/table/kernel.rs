@@ -219,6 +219,7 @@ pub const ATTACKS: &[Attack] = &[
     )
     .star()
     .held_by(&[Seccomp])
+    .control(Control::OutsideOrDiffers)
     .expect(NETWORK),
     Attack::shared("SK-02", "netlink, every protocol", "CVE-2023-32233, CVE-2022-27666", sockets::netlink)
         .held_by(&[Seccomp])
