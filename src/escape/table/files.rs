@@ -240,6 +240,7 @@ pub const ATTACKS: &[Attack] = &[
         files::execute_own_file,
     )
     .held_by(&[Root, Seccomp, Landlock])
+    .given(NO_SCRATCH)
     .expect(TRIED),
     Attack::shared(
         "FS-28",
@@ -336,6 +337,7 @@ pub const ATTACKS: &[Attack] = &[
     .held_by(&[Seccomp])
     .supervised()
     .control(Control::Own("the link leads to the canary when followed on the host, and a file arrives"))
+    .given(NO_SCRATCH)
     .expect(COLLECTED),
     Attack::host("OU-02", "a fifo, socket or device in the output directory", "strata#653", outputs::special)
         .with(made::special)
@@ -343,6 +345,7 @@ pub const ATTACKS: &[Attack] = &[
         .held_by(&[Seccomp])
         .supervised()
         .control(Control::Own("a fifo is in the directory, and a file of the box arrives beside it"))
+        .given(NO_SCRATCH)
         .expect(COLLECTED),
     Attack::none("OU-03", "a name swapped while it is copied", "time of check, time of use", NOBODY_LEFT),
     Attack::host("OU-04", "a hard link in the output directory", "sandlock#179", outputs::second_names)
@@ -350,6 +353,7 @@ pub const ATTACKS: &[Attack] = &[
         .held_by(&[Seccomp])
         .supervised()
         .control(Control::Own("a file arrives"))
+        .given(NO_SCRATCH)
         .expect(COLLECTED),
     Attack::none("OU-05", "a file that grows while it is copied", "-", NOBODY_LEFT),
     Attack::host("OU-06", "too many, too deep, too long names", "-", outputs::too_many)
@@ -357,17 +361,20 @@ pub const ATTACKS: &[Attack] = &[
         .held_by(&[Root])
         .supervised()
         .control(Control::Own("a file arrives, and what was left out is told"))
+        .given(NO_SCRATCH)
         .expect(COLLECTED),
     Attack::host("OU-07", "hostile names", "the tar class", outputs::names)
         .with(made::names)
         .supervised()
         .control(Control::Own("the names are made in the box, and a plain one arrives"))
+        .given(NO_SCRATCH)
         .expect(COLLECTED),
     Attack::host("OU-08", "modes, owners and attributes carried over", "-", outputs::modes)
         .with(made::modes)
         .held_by(&[Seccomp])
         .supervised()
         .control(Control::Own("a file arrives"))
+        .given(NO_SCRATCH)
         .expect(COLLECTED),
     Attack::none(
         "OU-10",
@@ -386,6 +393,7 @@ pub const ATTACKS: &[Attack] = &[
         .held_by(&[Root])
         .supervised()
         .control(Control::Own("long files are made in the box, and a short one arrives"))
+        .given(NO_SCRATCH)
         .expect(COLLECTED),
 ];
 
