@@ -219,36 +219,3 @@ fn compiler_starts_its_own_programs_and_has_no_other() {
     assert_ne!(ran.status, 0, "{}", ran.all());
     assert!(!ran.text().contains("uid="), "{}", ran.all());
 }
-
-#[test]
-fn ci_job_builds_with_the_tools_of_its_image_and_leaves_what_it_made() {
-    let tools = ["/bin/sh", "/usr/bin/make", "/usr/bin/gcc", "/usr/bin/cp", "/usr/bin/ls"];
-    if let Some(absent) = tools.iter().find(|tool| !Path::new(tool).exists()) {
-        return skip(&format!("{absent} is not there"));
-    }
-    for caller in Caller::all() {
-        let mut build = caller.command(common::stockade());
-        build.args(["image", "build", "--name", "ci"]);
-        for tool in tools {
-            build.args(["--program", tool]);
-        }
-        let built = build.output().unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let sources = caller.home().join("ci-sources");
-        fs::create_dir_all(&sources).unwrap();
-        fs::write(sources.join("main.c"), "int main(void) { return 7; }\n").unwrap();
-        fs::write(sources.join("Makefile"), "main: main.c\n\tgcc -o main main.c\n").unwrap();
-        let job = "set -e\ncp -r /src/. .\nmake\ncp -p main /out\n\
-            if (echo x > /src/main.c) 2> /dev/null; then echo written; fi\n\
-            if ./main 2> /dev/null; then echo ran; else echo not run $?; fi\nls /usr/bin/id || exit 3\n";
-        let out = fresh(caller, "ci-out");
-        let shown = format!("{}:/src", sources.display());
-        let ran = run(caller, source(caller, "job.sh", job))
-            .options(["--policy", "ci", "--ro", &shown, "--out", out.to_str().unwrap()])
-            .go();
-        assert_eq!(ran.status, 3, "{}", ran.all());
-        assert_eq!(ran.text(), "gcc -o main main.c\nnot run 126\n", "{}", ran.all());
-        let made = run(caller, out.join("main")).go();
-        assert_eq!(made.status, 7, "{}", made.all());
-    }
-}
