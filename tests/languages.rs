@@ -14,7 +14,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Caller, megabytes, run, sample, skip, work};
+use common::{Caller, leaves_of, megabytes, run, sample, skip, work};
 
 /// One language.
 struct Language {
@@ -226,6 +226,17 @@ fn compare(caller: Caller, policy: &str, program: &Program, bare: impl Fn(&Progr
     let what = format!("{caller:?} {policy} {}", program.name);
     if let Some(verdict) = program.directive("verdict") {
         assert_eq!(ran.verdict(), verdict, "{what}: {}", ran.all());
+        if let Some(limit) = verdict.strip_suffix("_limit") {
+            assert_eq!(ran.status, 124, "{what}: {}", ran.all());
+            let name = if limit == "cpu" { "cpu_time" } else { limit };
+            assert!(
+                ran.report["limits_hit"].as_array().unwrap().iter().any(|l| l == name),
+                "{what}: {}",
+                ran.all()
+            );
+        }
+        assert_eq!(ran.report["cleanup"]["ok"], true, "{what}: {}", ran.all());
+        assert_eq!(leaves_of(ran.pid), [""; 0], "{what}");
         return;
     }
     let (status, signaled, stdout) = bare(program);
