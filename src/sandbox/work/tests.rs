@@ -164,7 +164,7 @@ fn file_of_nobodys_to_read_is_left_out_for_a_user() {
     let secret = dir.path().join("secret");
     fs::write(&secret, "s").unwrap();
     fs::write(dir.path().join("open"), "o").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
     let open = work(dir.path()).open(&ample()).unwrap();
     if nix::unistd::geteuid().is_root() {
         // Root may read everything, and the box's user gets the mode that it has.
