@@ -228,7 +228,11 @@ fn compare(caller: Caller, policy: &str, program: &Program, bare: impl Fn(&Progr
         assert_eq!(ran.verdict(), verdict, "{what}: {}", ran.all());
         if let Some(limit) = verdict.strip_suffix("_limit") {
             assert_eq!(ran.status, 124, "{what}: {}", ran.all());
-            let name = if limit == "cpu" { "cpu_time" } else { limit };
+            let name = match limit {
+                "cpu" => "cpu_time",
+                "wall" => "wall_time",
+                other => other,
+            };
             assert!(
                 ran.report["limits_hit"].as_array().unwrap().iter().any(|l| l == name),
                 "{what}: {}",

@@ -3,7 +3,7 @@
 // @ verdict: cpu_limit
 public class Forks {
     static {
-        for (;;) {
+        while (Forks.class != null) {
             try {
                 new Thread(() -> { for (;;) Thread.onSpinWait(); }).start();
             } catch (OutOfMemoryError none) {
