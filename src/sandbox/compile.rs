@@ -10,8 +10,8 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32};
+use std::sync::{Arc, OnceLock};
 
 use self::seen::PayloadSeen;
 pub use self::seen::{Seen, look};
@@ -24,6 +24,7 @@ use super::out::{OpenOut, Out};
 use super::plan::{ENTRY_FDS, Entry, Late, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Ends, Input, Output, Streams};
+use super::work::{Brought, OpenWork, Work};
 use super::{blockers, landlock, rlimits, seccomp};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
@@ -68,6 +69,8 @@ pub struct Request {
     pub binds: Vec<Bind>,
     /// What is collected after the box is dead.
     pub outs: Vec<Out>,
+    /// A directory that is copied into the box.
+    pub work: Option<Work>,
     /// Standard input.
     pub stdin: Input,
     /// Standard output.
@@ -104,6 +107,7 @@ impl Request {
             env: Vec::new(),
             binds: Vec::new(),
             outs: Vec::new(),
+            work: None,
             stdin: Input::Null,
             stdout: Output::Null,
             stderr: Output::Null,
@@ -171,8 +175,12 @@ pub struct Compiled {
     pub binds: Vec<OpenBind>,
     /// Where on the host goes what the box makes.
     pub outs: Vec<OpenOut>,
+    /// What was copied into the box.
+    pub work: Option<Brought>,
     /// Whether the report must have the payload's digest.
     pub want_digest: bool,
+    /// That digest, where it is known without looking at the box's copy.
+    pub sha256: Option<String>,
     /// Hears of what is refused, where that is asked for.
     pub explainer: Option<Explainer>,
 }
@@ -201,7 +209,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let host = Host::get();
     let as_root = host.uid == 0;
     let payload_size = seen.payload_size();
-    let Seen { payload, binds, outs, with_places, image, verified, store, notes: found } = seen;
+    let Seen { payload, binds, outs, work, with_places, image, verified, store, notes: found } = seen;
     let payload = match payload {
         PayloadSeen::Open(payload) => Some(payload),
         PayloadSeen::None | PayloadSeen::Later => None,
@@ -212,7 +220,14 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let mut notes = request.notes;
     notes.extend(found);
     let layout = Layout::new(&policy, &binds)?;
-    let prepared = layout.prepare(&image, payload_size)?;
+    let mut prepared = layout.prepare(&image, payload_size)?;
+    let (work, work_pack) = match work {
+        Some(OpenWork { entries, pack, told }) => {
+            prepared.fill(&told.at, entries);
+            (Some(told), Some(pack))
+        }
+        None => (None, None),
+    };
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
     let rules = seccomp::Rules::of(&policy, &seccomp::table);
@@ -261,6 +276,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let mut keep: Vec<RawFd> = [&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()).into();
     keep.extend(job_child.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(payload.iter().map(|p| p.file.as_raw_fd()));
+    keep.extend(work_pack.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(root_files.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(binds.iter().filter_map(OpenBind::mount_fd));
     keep.sort_unstable();
@@ -297,7 +313,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         landlock,
         listener: compiled.listener,
         filter: compiled.main,
-        init_filter: seccomp::compile_init(&INIT_CALLS.map(|nr| u32::try_from(nr).unwrap_or(u32::MAX)))?,
+        init_filter: init_filter()?,
         program,
         late: job_child.as_ref().map(|fd| Late {
             job: fd.as_raw_fd(),
@@ -328,6 +344,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     for_children.extend(payload.map(|p| OwnedFd::from(p.file)));
     for_children.extend([inside.stdin, inside.stdout, inside.stderr]);
     for_children.extend(root_files);
+    for_children.extend(work_pack);
     Ok(Compiled {
         filters: filters.filters() as u64,
         instructions: filters.instructions(),
@@ -345,6 +362,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         missing,
         notes,
         want_digest: request.want_digest && payload_size.is_some(),
+        sha256: None,
         payload_name,
         control,
         job,
@@ -355,16 +373,18 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         explainer,
         binds,
         outs,
+        work,
         policy,
     })
 }
 
 impl Compiled {
-    /// A box made ahead gets what of its job stays on this side.
+    /// A box made ahead gets what of its job stays on this side. `sha256` is the payload's, where it
+    /// is known.
     ///
     /// # Errors
     /// A stream of the caller's cannot be used.
-    pub fn equip(&mut self, request: Request, seen: &Seen) -> Result<()> {
+    pub fn equip(&mut self, request: Request, seen: &Seen, sha256: Option<String>) -> Result<()> {
         let ends = Ends { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
         self.streams.connect(ends).map_err(|e| no_streams(&e))?;
         let of_box = std::mem::replace(&mut self.notes, request.notes);
@@ -372,10 +392,21 @@ impl Compiled {
         self.verified = seen.verified;
         self.plan.payload_size = seen.payload().map_or(0, |payload| payload.size);
         self.payload_name = seen.payload().map(|payload| payload.name.clone());
-        self.want_digest = request.want_digest && self.payload_name.is_some();
+        self.sha256 = sha256.filter(|_| request.want_digest);
+        self.want_digest = request.want_digest && self.payload_name.is_some() && self.sha256.is_none();
         self.cpu = request.cpu;
         Ok(())
     }
+}
+
+/// That of pid 1, the same for every box.
+fn init_filter() -> Result<Vec<seccomp::sock_filter>> {
+    static COMPILED: OnceLock<Vec<seccomp::sock_filter>> = OnceLock::new();
+    if let Some(filter) = COMPILED.get() {
+        return Ok(filter.clone());
+    }
+    let filter = seccomp::compile_init(&INIT_CALLS.map(|nr| u32::try_from(nr).unwrap_or(u32::MAX)))?;
+    Ok(COMPILED.get_or_init(|| filter).clone())
 }
 
 fn no_streams(e: &std::io::Error) -> Error {

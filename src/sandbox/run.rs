@@ -22,6 +22,7 @@ use super::streams::{Input, Output};
 use super::supervise::{Cancel, Supervisor};
 use super::verify;
 use super::watch::{self, Watch};
+use super::work::Work;
 use crate::Layer;
 use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
 use crate::image::digest::{Digest, Hasher};
@@ -181,7 +182,7 @@ fn supervised(
     };
     let teardown_ns = teardown + time::monotonic_ns().saturating_sub(removing);
     let sha256 = match digest.map(JoinHandle::join) {
-        None => None,
+        None => compiled.sha256.take(),
         Some(Ok(Ok(hex))) => Some(hex),
         Some(Ok(Err(e))) => {
             evidence.failure.get_or_insert(format!("cannot read the payload's copy: {}", io_text(&e)));
@@ -330,6 +331,7 @@ fn report(
         }),
         host: host_report(compiled.cgroup),
         cleanup: CleanupReport { ok: left.is_empty(), left },
+        work: compiled.work.clone(),
         outputs: None,
         explanations: compiled.explainer.is_some().then(Vec::new),
         exit_status: judged.exit_status,
@@ -349,7 +351,11 @@ fn host_report(version: Option<cgroup::Version>) -> HostReport {
 /// The report of a request that was refused before anything was made.
 #[must_use]
 pub fn refusal_report(error: &Error) -> Report {
-    let evidence = Evidence { setup_failed: Some(error.message().to_owned()), ..Evidence::none() };
+    let words = Some(error.message().to_owned());
+    let evidence = match error.kind() {
+        Kind::Sandbox => Evidence { failure: words, ..Evidence::none() },
+        _ => Evidence { setup_failed: words, ..Evidence::none() },
+    };
     let judged = model::judge(&evidence);
     Report {
         schema: SCHEMA,
@@ -374,6 +380,7 @@ pub fn refusal_report(error: &Error) -> Report {
         payload: None,
         host: host_report(None),
         cleanup: CleanupReport { ok: true, left: Vec::new() },
+        work: None,
         outputs: None,
         explanations: None,
         exit_status: error.kind().exit_code(),
@@ -456,6 +463,12 @@ impl Builder {
     /// A directory of the host that gets what the box makes, after its end.
     pub fn out(mut self, out: Out) -> Self {
         self.request.outs.push(out);
+        self
+    }
+
+    /// A directory that is copied into the box, where the policy has a work tree.
+    pub fn work(mut self, work: Work) -> Self {
+        self.request.work = Some(work);
         self
     }
 

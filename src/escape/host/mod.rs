@@ -13,6 +13,7 @@ pub mod ends;
 pub mod groups;
 pub mod launcher;
 pub mod limits;
+pub mod outputs;
 pub mod pairs;
 pub mod policies;
 pub mod runs;
