@@ -47,12 +47,12 @@ fn stars() -> String {
 }
 
 /// The whole battery, in the words of the contract.
-fn battery(caller: Caller, policy: &str) {
+fn battery(caller: Caller, policy: &str, more: &[&str]) {
     // Under an emulator: a part.
     let only = policy_part();
     let whole = slow() == 1;
     let options: &[&str] = if whole { &[] } else { &["--only", &only] };
-    let out = check(caller, &[&["-p", policy, "--format", "json"], options].concat());
+    let out = check(caller, &[&["-p", policy, "--format", "json"], options, more].concat());
     let value = json(&out);
     let tried = value["attacks"].as_array().unwrap();
     let told: Vec<&Value> = tried.iter().filter(|a| a["outcome"] != "held").collect();
@@ -82,7 +82,16 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn battery_leaks_nothing_whoever_runs_it() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for caller in Caller::all() {
-        battery(caller, "native");
+        battery(caller, "native", &[]);
+    }
+}
+
+/// The same from boxes that were made ahead, while others wait beside them.
+#[test]
+fn battery_leaks_nothing_from_warm_boxes() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for caller in Caller::all() {
+        battery(caller, "native", &["--warm"]);
     }
 }
 

@@ -94,6 +94,91 @@ fn pool_box_that_was_killed_while_it_waited_is_not_used() {
     assert_eq!(children().len(), 0);
 }
 
+/// Processes of boxes by what they are: the one that brings the job, pid 1, and the payload's.
+fn roles() -> [Vec<i32>; 3] {
+    let mut roles = [const { Vec::new() }; 3];
+    for pid in children() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let Some(line) = status.lines().find_map(|l| l.strip_prefix("NSpid:")) else { continue };
+        let numbers: Vec<&str> = line.split_whitespace().collect();
+        match numbers.as_slice() {
+            [_] => roles[0].push(pid),
+            [.., "1"] => roles[1].push(pid),
+            _ => roles[2].push(pid),
+        }
+    }
+    roles
+}
+
+fn kill(pid: i32) {
+    let (pid, signal) = (nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    // It may have ended meanwhile: only this process reaps it.
+    assert!(matches!(nix::sys::signal::kill(pid, signal), Ok(()) | Err(nix::errno::Errno::ESRCH)));
+}
+
+#[test]
+fn pool_box_of_which_one_process_was_killed_is_not_used() {
+    let _alone = alone();
+    let echo = Path::new("/usr/bin/echo");
+    for role in 0..3 {
+        let pool = Pool::new(2).unwrap();
+        assert_eq!(pool.warm_up(&job(&native(), echo)).unwrap(), 2);
+        let killed = roles()[role].clone();
+        assert_eq!(killed.len(), 2, "{role}");
+        killed.iter().for_each(|pid| kill(*pid));
+        for word in ["first", "second", "third"] {
+            let outcome = pool.run(job(&native(), echo).args([word])).unwrap();
+            assert_eq!(outcome.report.verdict, Verdict::Ok, "{role}: {}", outcome.report.reason);
+            assert_eq!(outcome.stdout, format!("{word}\n").into_bytes());
+            assert!(outcome.report.cleanup.ok);
+        }
+        drop(pool);
+        assert_eq!(children().len(), 0);
+        assert_eq!(leaves_of(std::process::id()), Vec::<String>::new());
+    }
+}
+
+/// Jobs in boxes whose processes are killed at any moment: each is told what came of it, none hangs.
+#[test]
+fn pool_under_a_storm_of_kills_answers_every_job_and_leaves_nothing() {
+    let _alone = alone();
+    let echo = Path::new("/usr/bin/echo");
+    let pool = Pool::new(2).unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let mut verdicts = BTreeSet::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let roles = roles();
+                if let Some(pid) = roles[round % 3].get(round % 5).or_else(|| roles[round % 3].first()) {
+                    kill(*pid);
+                }
+                round += 1;
+                std::thread::sleep(Duration::from_millis(3 + (round % 7) as u64));
+            }
+        });
+        for i in 0..60 {
+            let word = i.to_string();
+            let outcome = pool.run(job(&native(), echo).args([word.as_str()])).unwrap();
+            let report = &outcome.report;
+            match report.verdict {
+                Verdict::Ok => assert_eq!(outcome.stdout, format!("{word}\n").into_bytes()),
+                Verdict::Signaled => assert_eq!(report.signal.as_deref(), Some("SIGKILL")),
+                Verdict::SetupFailed => assert!(!report.reason.is_empty() && outcome.stdout.is_empty()),
+                other => panic!("{other:?}: {}", report.reason),
+            }
+            assert!(report.cleanup.ok, "{:?}", report.cleanup.left);
+            verdicts.insert(report.verdict.name());
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(verdicts.contains("ok"), "{verdicts:?}");
+    drop(pool);
+    assert_eq!(children().len(), 0);
+    assert_eq!(leaves_of(std::process::id()), Vec::<String>::new());
+}
+
 #[test]
 fn pool_jobs_of_many_threads_and_kinds_keep_their_words_and_limits() {
     let _alone = alone();
