@@ -17,8 +17,8 @@ use faults_support::{CANARY, alone, canary, children, errnos, v2};
 use serde_json::{Value, json};
 use stockade::sandbox::order::{ORDER, Step};
 
-/// Of each batch: the box of the first is made as it comes, that of the others could be ready.
-const JOBS: usize = 3;
+/// Of each batch: the box of the first is made as it comes, that of the second could be ready.
+const JOBS: usize = 2;
 
 fn said(caller: Caller, job: usize) -> std::path::PathBuf {
     caller.home().join(format!("warm-fault-{job}"))
@@ -45,13 +45,27 @@ fn run_with(caller: Caller, faults: &str) -> Ran {
     run(caller, canary()).env("STOCKADE_INJECT", faults).go()
 }
 
+/// Pids, and names of cgroups, are never the same.
+fn without_numbers(reason: &Value) -> String {
+    let digits = |c: char| if c.is_ascii_digit() { '#' } else { c };
+    let mut text: String = reason.as_str().unwrap().chars().map(digits).collect();
+    while text.contains("##") {
+        text = text.replace("##", "#");
+    }
+    text
+}
+
 /// The report of each job is this one, and its payload ran only where it says so.
 fn assert_like(done: &Done, caller: Caller, ran: &Ran, what: &str) {
     let ok = ran.status == 0;
     assert_eq!(ran.text(), if ok { CANARY } else { "" }, "{what}");
     for (i, answer) in done.answers.iter().enumerate() {
         assert_eq!(answer["exit_status"], ran.status, "{what}: {answer:#}");
-        assert_eq!(answer["report"]["reason"], ran.report["reason"], "{what}");
+        assert_eq!(
+            without_numbers(&answer["report"]["reason"]),
+            without_numbers(&ran.report["reason"]),
+            "{what}"
+        );
         assert_eq!(lasting(&answer["report"]), lasting(&ran.report), "{what}");
         assert_eq!(answer["report"]["cleanup"], json!({ "ok": true, "left": [] }), "{what}");
         assert_eq!(fs::read_to_string(said(caller, i)).unwrap(), ran.text(), "{what}");
@@ -72,8 +86,8 @@ enum Fate {
 /// `None`: neither run nor batch of this caller takes the step.
 fn fate(step: Step, root: bool) -> Option<Fate> {
     match step {
-        Step::PayloadLater => Some(Fate::OwnBox),
-        Step::ReceiveJob | Step::HandJob => Some(Fate::Refused),
+        Step::PayloadLater | Step::ReceiveJob => Some(Fate::OwnBox),
+        Step::HandJob => Some(Fate::Refused),
         // Taken where the caller asks for something that these jobs do not.
         Step::BindTree | Step::BindTreeFlags | Step::RootTmpfs | Step::CopyRoot => None,
         Step::BindOpen | Step::BindFlags | Step::LoopbackUp | Step::PinCpu => None,
