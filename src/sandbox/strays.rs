@@ -118,3 +118,34 @@ fn nested_zombie(pid: i32) -> bool {
     let depth = |s: &super::posture::Status| s.get("NSpid").split(' ').count();
     status.get("State").starts_with('Z') && own.is_ok_and(|own| depth(&status) > depth(&own))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clone::{Child, copy};
+    use crate::sys::process::Ended;
+
+    /// Pid 1 of its own namespace, which has ended.
+    fn zombie() -> Child {
+        let made = copy(libc::CLONE_NEWUSER | libc::CLONE_NEWPID, &(), |_| process::exit_now(7)).unwrap();
+        while process::has_ended(made.pidfd.as_fd()) == Ok(false) {
+            std::thread::sleep(PAUSE);
+        }
+        made
+    }
+
+    #[test]
+    fn reap_takes_whom_nobody_waits_for_and_leaves_those_of_other_boxes() {
+        let (others, stray) = (zombie(), zombie());
+        let awaited = Awaited::new(others.pid);
+        // No namespace has this number: only what shows none is left to be found.
+        assert!(reap(Mark::UserNamespace(0), &[]) >= 1);
+        assert_eq!(process::wait(stray.pidfd.as_fd(), false).unwrap_err(), Errno::ECHILD);
+        let (ended, _) = process::wait(others.pidfd.as_fd(), false).unwrap();
+        assert_eq!(ended, Ended::Exited(7));
+        drop(awaited);
+        let last = zombie();
+        assert!(reap(Mark::UserNamespace(0), &[]) >= 1);
+        assert_eq!(process::wait(last.pidfd.as_fd(), false).unwrap_err(), Errno::ECHILD);
+    }
+}

@@ -211,11 +211,11 @@ impl Caller {
         if !self.through.is_empty() {
             return self.elsewhere(attack, control.as_ref());
         }
-        judge(attack, &self.from_inside(attack), control.as_ref())
+        judge(attack, &self.attempt(attack), control.as_ref())
     }
 
     /// The attack itself, and what was done to the host and to other boxes.
-    fn from_inside(&self, attack: &Attack) -> Inside {
+    fn attempt(&self, attack: &Attack) -> Inside {
         let neighbour = match self.neighbour() {
             Ok(neighbour) => neighbour,
             Err(why) => return Inside { why, ..Inside::default() },
