@@ -75,7 +75,7 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 pub fn of_a_box(place: &Place, stockade: &Path) -> Memory {
-    let sleeps = place.text("sleeps", SLEEPS, &["-static"]).display().to_string();
+    let program = place.text("sleeps", SLEEPS, &["-static"]).display().to_string();
     let root = nix::unistd::geteuid().is_root();
     let degrade: &[&str] = if root { &[] } else { &["--degrade", "cgroup"] };
     let store = home(place, if root { Caller::Root } else { Caller::User }).join("store");
@@ -85,7 +85,7 @@ pub fn of_a_box(place: &Place, stockade: &Path) -> Memory {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command
     };
-    let mut one = command(&["run", "-q", "--wall-time", "60s"]).arg("--").arg(&sleeps).spawn().unwrap();
+    let mut one = command(&["run", "-q", "--wall-time", "60s"]).arg("--").arg(&program).spawn().unwrap();
     wait_for(&mut BufReader::new(one.stdout.take().unwrap()));
     let (supervisor, ..) = parts(&one.id().to_string());
     one.kill().unwrap();
@@ -93,20 +93,19 @@ pub fn of_a_box(place: &Place, stockade: &Path) -> Memory {
 
     let before = kernel();
     let mut many = command(&["batch", "-q", "--slots", &BOXES.to_string()]).spawn().unwrap();
-    let job = json!({ "program": sleeps, "limits": { "wall_time": "60s" } });
+    let job = json!({ "program": program, "limits": { "wall_time": "60s" } });
     let mut to = many.stdin.take().unwrap();
     to.write_all(format!("{job}\n").repeat(BOXES).as_bytes()).unwrap();
     let pid = many.id().to_string();
     // Those that wait for further jobs are of the supervisor's, and so of each that runs.
-    let running = || children(&pid).iter().filter(|pid| name(pid) == "sleeps").count();
+    let running = || children(&pid).iter().filter(|pid| sleeps(pid)).count();
     while running() < BOXES {
         std::thread::sleep(Duration::from_millis(20));
     }
     let boxes = children(&pid).iter().filter(|pid| is_init(pid)).count();
     let kernel = (kernel() - before) / boxes as f64;
     let (of_all, inits, _) = parts(&pid);
-    let programs: Vec<f64> =
-        children(&pid).iter().filter(|pid| name(pid) == "sleeps").map(|pid| pss(pid)).collect();
+    let programs: Vec<f64> = children(&pid).iter().filter(|pid| sleeps(pid)).map(|pid| pss(pid)).collect();
     many.kill().unwrap();
     many.wait().unwrap();
     // A pid 1 whose box has begun has next to nothing; those of boxes that wait have their maker's memory.
@@ -116,8 +115,9 @@ pub fn of_a_box(place: &Place, stockade: &Path) -> Memory {
     Memory { supervisor, share: of_all / BOXES as f64, init: mean(&inits), payload: mean(&programs), kernel }
 }
 
-fn name(pid: &str) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+/// Whether it is the program, and not what waits to become one.
+fn sleeps(pid: &str) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.starts_with(b"sleeps\0"))
 }
 
 /// Until the program says that it runs.
