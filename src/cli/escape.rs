@@ -56,7 +56,8 @@ pub struct EscapeCheck {
     #[arg(long, value_name = "COMMAND", hide = true, value_delimiter = ' ', allow_hyphen_values = true)]
     through: Vec<String>,
 
-    /// Gives up an attack that takes longer, with its control: it is inconclusive.
+    /// Gives up an attack that takes longer, with its control: it is inconclusive. A multiple of two minutes
+    /// stands for a host that is as many times slower, where the attacks wait as much longer.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = units::parse_duration)]
     attack_time: u64,
 

@@ -111,19 +111,20 @@ fn controlled(attack: &Attack, inside: &Inside, control: Option<&Result<Saw, Str
         (_, Some(Err(why))) => return of(false, why.clone()),
         (_, Some(Ok(seen))) => seen,
     };
+    // The kernel has answered to the same call, or the very call was recorded.
+    let told_apart = |calls_only: bool| {
+        inside.saw.iter().flat_map(|saw| &saw.answers).filter(|a| !calls_only || a.nr.is_some()).any(
+            |answer| {
+                answer.nr.is_some_and(|nr| inside.recorded.contains(&nr))
+                    || seen.answers.iter().any(|c| c.what == answer.what && c.answer != answer.answer)
+            },
+        )
+    };
+    let same = || of(false, format!("the same without a box: {}", seen.text()));
     match attack.control {
-        Control::Differs => {
-            let told_apart = inside.saw.as_ref().and_then(|saw| {
-                saw.answers.iter().find(|answer| {
-                    answer.nr.is_some_and(|nr| inside.recorded.contains(&nr))
-                        || seen.answers.iter().any(|c| c.what == answer.what && c.answer != answer.answer)
-                })
-            });
-            match told_apart {
-                Some(_) => of(true, seen.text()),
-                None => of(false, format!("the same without a box: {}", seen.text())),
-            }
-        }
+        Control::Differs if told_apart(false) => of(true, seen.text()),
+        Control::Differs => same(),
+        Control::OutsideOrDiffers => of(seen.effect.is_some() || told_apart(true), seen.text()),
         _ => of(seen.effect.is_some(), seen.text()),
     }
 }
@@ -202,6 +203,25 @@ mod tests {
         let other = Ok(saw(&[("bpf", Errno::EINVAL)]));
         refused.recorded.clear();
         assert_eq!(judge(&attack, &refused, Some(&other)).outcome, Outcome::Held);
+    }
+
+    #[test]
+    fn kernel_that_refuses_everybody_is_told_from_the_filter_by_the_call_itself() {
+        let call = |errno| {
+            let mut saw = Saw::new();
+            saw.step::<()>("/dev/tty", Err(if errno == Errno::EIO { Errno::EACCES } else { Errno::ENOENT }));
+            saw.must_refuse("TIOCSTI on 0", libc::SYS_ioctl, Err(errno));
+            saw
+        };
+        let attack = attack("TT-01");
+        let refused = inside(call(Errno::EPERM));
+        assert_eq!(judge(&attack, &refused, Some(&worked())).outcome, Outcome::Held);
+        // Debian 13's kernel has a switch that refuses it to all.
+        assert_eq!(judge(&attack, &refused, Some(&Ok(call(Errno::EIO)))).outcome, Outcome::Held);
+        // What else differs is no answer to the attack's call.
+        let beside = Ok(Saw { answers: vec![call(Errno::EIO).answers[0].clone()], effect: None });
+        assert_eq!(judge(&attack, &refused, Some(&beside)).outcome, Outcome::Inconclusive);
+        assert_eq!(judge(&attack, &refused, Some(&Ok(call(Errno::EPERM)))).outcome, Outcome::Inconclusive);
     }
 
     #[test]

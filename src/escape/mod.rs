@@ -14,6 +14,7 @@ mod facts;
 pub mod host;
 mod judge;
 mod outcome;
+mod pace;
 pub mod print;
 pub mod probe;
 pub mod table;

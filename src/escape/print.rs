@@ -178,7 +178,7 @@ mod tests {
                 one("NS-01", Outcome::Leaked, "\"a\" & b\x1b[0m"),
                 one("KY-01", Outcome::Inconclusive, "ENOSYS"),
             ],
-            not_applicable: vec![("OU-01", "a host's")],
+            not_applicable: vec![("OU-03", "a host's")],
             policy: "native".to_owned(),
             warm: false,
             counts: Counts { held: 1, leaked: 1, inconclusive: 1, not_applicable: 0 },

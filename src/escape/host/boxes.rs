@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::super::outcome::Saw;
+use super::super::pace;
 use super::super::probe::{Job, Order, Target};
 use super::Caller;
 use crate::error::no_matter;
@@ -17,7 +18,7 @@ use crate::policy::model::{OnViolation, Policy};
 use crate::policy::{Overrides, model::OnOutput};
 use crate::report::Report;
 use crate::report::verdict::Verdict;
-use crate::sandbox::{Bind, Builder, Input, Outcome, Output, Running, Sandbox, StoreChoice};
+use crate::sandbox::{Bind, Builder, Input, Out, Outcome, Output, Running, Sandbox, StoreChoice};
 use crate::sys;
 
 /// The least CPU time, wall time and memory that a box with a probe gets, if the policy gives it.
@@ -30,6 +31,8 @@ pub struct Setup {
     pub limits: Overrides,
     /// Directories of the host.
     pub binds: Vec<Bind>,
+    /// A directory of the host for what the box makes.
+    pub out: Option<std::path::PathBuf>,
     /// Where the probe may write, if not where the policy says.
     pub scratch: Option<String>,
     /// The file that is the payload, if not the probe's own.
@@ -166,7 +169,7 @@ impl Live {
     pub fn ready(&mut self, most: Duration) -> bool {
         let begin = Instant::now();
         let mut buf = [0u8; 4096];
-        while begin.elapsed() < most {
+        while begin.elapsed() < pace::stretched(most) {
             if self.said.windows(8).any(|w| w == b"W ready\n") {
                 return true;
             }
@@ -231,9 +234,10 @@ impl Caller {
         let own = &self.policy.limits;
         let wall = u64::try_from(WALL.as_nanos()).unwrap_or(u64::MAX);
         let at_most = |asked: Option<u64>, policy: u64| asked.map(|a| a.min(policy));
+        let stretched = |asked: Option<u64>| asked.map(pace::stretched_ns);
         let limits = Overrides {
-            wall_ns: at_most(limits.wall_ns.or(Some(wall)), own.wall_ns),
-            cpu_ns: at_most(limits.cpu_ns, own.cpu_ns),
+            wall_ns: at_most(stretched(limits.wall_ns.or(Some(wall))), own.wall_ns),
+            cpu_ns: at_most(stretched(limits.cpu_ns), own.cpu_ns),
             memory: at_most(limits.memory, own.memory),
             file_size: at_most(limits.file_size, own.file_size),
             output: at_most(limits.output, own.output),
@@ -257,6 +261,9 @@ impl Caller {
         let mut builder = Sandbox::builder(policy, program).args(words).store(store).digest(false);
         for bind in &setup.binds {
             builder = builder.bind(bind.clone());
+        }
+        if let Some(host) = &setup.out {
+            builder = builder.out(Out { host: host.clone(), at: Some(super::outputs::AT.to_owned()) });
         }
         for layer in &self.degrade {
             builder = builder.degrade(*layer);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 
+use super::super::pace;
 use super::super::probe::{ARGUMENT, MAGIC};
 use crate::error::no_matter;
 use crate::image::digest::Hasher;
@@ -360,10 +361,10 @@ pub fn keep_key(description: &str, secret: &str) -> std::result::Result<(), Stri
     added.map(drop).map_err(|e| failed("a key", e))
 }
 
-/// Waits until something holds, at most this long.
+/// Waits until something holds, at most this long where nothing is slow.
 pub fn wait_until(most: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let begin = std::time::Instant::now();
-    while begin.elapsed() < most {
+    while begin.elapsed() < pace::stretched(most) {
         if holds() {
             return true;
         }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::super::outcome::{Place, Saw};
+use super::super::pace;
 use super::super::probe::{ARGUMENT, Job, Order};
 use super::Caller;
 use super::canary::as_nobody;
@@ -47,7 +48,9 @@ impl Caller {
         let ended = loop {
             match child.try_wait() {
                 Ok(Some(_)) => break true,
-                Ok(None) if begin.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(2)),
+                Ok(None) if begin.elapsed() < pace::stretched(PATIENCE) => {
+                    std::thread::sleep(Duration::from_millis(2))
+                }
                 _ => break false,
             }
         };

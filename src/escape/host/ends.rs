@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::outcome::Saw;
+use super::super::pace;
 use super::super::table::Attack;
 use super::binds::bind_of;
 use super::{Caller, Ran, Setup};
@@ -21,7 +22,7 @@ fn beat(dir: &Path) -> Option<u64> {
 /// Whether what beats in this directory still does.
 pub fn still_beats(dir: &Path) -> bool {
     let before = beat(dir);
-    std::thread::sleep(BEATS);
+    std::thread::sleep(pace::stretched(BEATS));
     before != beat(dir)
 }
 

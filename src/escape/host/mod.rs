@@ -14,6 +14,7 @@ pub mod groups;
 pub mod launcher;
 pub mod limits;
 mod neighbours;
+pub mod outputs;
 pub mod pairs;
 pub mod policies;
 pub mod runs;

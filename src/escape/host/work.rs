@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::super::facts;
 use super::super::judge::{Inside, Judged, judge};
 use super::super::outcome::{Place, Saw};
+use super::super::pace;
 use super::super::probe::{MAGIC, Order, Target, say};
 use super::super::table::{self, Attack, Control, How};
 use super::Caller;
@@ -41,6 +42,8 @@ pub struct Brief {
     pub through: Vec<String>,
     /// Whether boxes are those of a pool.
     pub warm: bool,
+    /// How many times slower than usual this host is.
+    pub slow: u32,
 }
 
 /// One line of the caller's answer.
@@ -72,8 +75,9 @@ pub fn main() -> u8 {
     let read = std::io::stdin().lock().take(MAX_BRIEF).read_to_end(&mut bytes);
     let brief = bytes.strip_prefix(MAGIC).and_then(|json| serde_json::from_slice::<Brief>(json).ok());
     let (Ok(_), Some(brief)) = (read, brief) else { return 125 };
+    pace::set(brief.slow);
     own_mounts();
-    match prepare(&brief) {
+    match prepare(&brief).and_then(|(caller, key)| caller.boxes_run().map(|()| (caller, key))) {
         Ok((caller, key)) => {
             for id in &brief.ids {
                 if let Some(attack) = table::all().into_iter().find(|a| a.id == id) {
@@ -109,7 +113,10 @@ type Key = std::result::Result<(), String>;
 fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
     let io = |what: &'static str| move |e: std::io::Error| format!("{what}: {}", io_text(&e));
     let policy = facts::load(&brief.policy).map_err(|e| e.to_string())?;
-    let policy = facts::with_the_probe(policy);
+    let mut policy = facts::with_the_probe(policy);
+    for limit in [&mut policy.limits.wall_ns, &mut policy.limits.cpu_ns] {
+        *limit = pace::stretched_ns(*limit);
+    }
     let exe = copy_of_program(&brief.dir).map_err(io("a copy of this program"))?;
     let dir = brief.dir.join("open");
     let den = Den::new(dir.clone(), &brief.token, "attack", &exe).map_err(io("what is to be attacked"))?;
@@ -137,6 +144,7 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         victim: (den.victim.pid(), den.victim.address),
         key: key_name,
         terminal: terminal.path.clone(),
+        slow: brief.slow,
         facts: facts::of(&policy),
     };
     let beside = control_den.dir.display().to_string();
@@ -195,12 +203,23 @@ fn copy_of_program(dir: &Path) -> std::io::Result<PathBuf> {
 }
 
 impl Caller {
+    /// Where no box can be had at all, nothing is known of any attack: that is no result, but an error.
+    fn boxes_run(&self) -> std::result::Result<(), String> {
+        if !self.through.is_empty() {
+            return Ok(());
+        }
+        let ran = self.run(&[], &Setup::default());
+        if ran.was_refused() { Err(ran.reason()) } else { Ok(()) }
+    }
+
     /// Tries one attack, with its control, and judges it.
     fn attack(&self, attack: &Attack, key: &Key) -> Judged {
         let control = match attack.control {
             Control::Own(_) => None,
             Control::OwnNamespaces => Some(self.control(attack.id, Place::OwnNamespaces)),
-            Control::Outside | Control::Differs => Some(self.control(attack.id, Place::Outside)),
+            Control::Outside | Control::OutsideOrDiffers | Control::Differs => {
+                Some(self.control(attack.id, Place::Outside))
+            }
         };
         let control = match (attack.section(), key) {
             // Without a key there is nothing to be found.

@@ -263,8 +263,7 @@ pub fn execute_own_file(target: &Target, _: &mut Steps<'_>) -> Saw {
     let Some(dir) = &target.scratch else { return saw };
     let Some(path) = plant(&mut saw, &format!("{dir}/planted")) else { return saw };
     saw.join(execute("execve", || exec(&path, &[&path])));
-    let loader = "/lib64/ld-linux-x86-64.so.2";
-    saw.join(execute("execve by the loader", || exec(loader, &[loader, &path])));
+    saw.join(by_the_loader(dir, &path));
     match fd::openat(libc::AT_FDCWD, &c(&path), libc::O_RDONLY, 0) {
         Ok(file) => {
             saw.must_fail("mmap(PROT_EXEC) of a file of its own", probe::map_executable(file.as_fd()));
@@ -274,6 +273,36 @@ pub fn execute_own_file(target: &Target, _: &mut Steps<'_>) -> Saw {
     no_matter(fs::remove_file(&path), "a file too many in a box");
     saw
 }
+
+/// The loader as a program, which is given the one to be executed. Policies that start other programs start
+/// it, too: then only its own words tell a file that it could not map from one that it did not get to.
+fn by_the_loader(dir: &str, path: &str) -> Saw {
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+    const GIVES_UP: &str = "exit 127";
+    const WORDS: &str = "failed to map segment from shared object";
+    let what = "execve by the loader";
+    let said = format!("{dir}/said");
+    let mut saw = execute(what, || {
+        let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+        let words = fd::openat(libc::AT_FDCWD, &c(&said), flags, 0o600).and_then(fd::above_stdio);
+        no_matter(words.and_then(|to| fd::dup_onto(to.as_raw_fd(), 2)), "without words it is not known");
+        exec(LOADER, &[LOADER, path])
+    });
+    if let Some(seen) = saw.answers.iter_mut().find(|seen| seen.answer == GIVES_UP) {
+        let words = read_some(&said, 4096).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).trim().to_owned();
+        seen.answer = if words.contains(WORDS) {
+            LOADER_MAPS_NOTHING.to_owned()
+        } else {
+            format!("{GIVES_UP}: {words}")
+        };
+    }
+    no_matter(fs::remove_file(&said), "a file too many in a box");
+    saw
+}
+
+/// What the loader comes to where it runs, but may not map the program as one.
+pub const LOADER_MAPS_NOTHING: &str = "the loader cannot map it";
 
 /// FS-28: a program that has no name in any file system.
 pub fn execute_nameless(target: &Target, _: &mut Steps<'_>) -> Saw {

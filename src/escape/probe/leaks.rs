@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Steps, Target, c, read_some, refuse, say, step};
 use crate::error::no_matter;
 use crate::escape::outcome::{Place, Saw, name};
+use crate::escape::pace;
 use crate::sys::probe::Room;
 use crate::sys::{fd, probe};
 
@@ -199,7 +200,7 @@ const LISTENS: Duration = Duration::from_millis(300);
 fn hears(watch: i32) -> bool {
     let begin = Instant::now();
     let mut event = [0u8; 512];
-    while begin.elapsed() < LISTENS {
+    while begin.elapsed() < pace::stretched(LISTENS) {
         if fd::read(watch, &mut event).is_ok_and(|n| n > 0) {
             return true;
         }

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod leaks;
 pub mod mounts;
 pub mod namespaces;
+pub mod outputs;
 pub mod pidone;
 pub mod proc;
 pub mod processes;
@@ -30,6 +31,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{Place, Saw, name};
+use super::pace;
 use crate::error::no_matter;
 use crate::sys::process::Ended;
 use crate::sys::{fd, probe, process};
@@ -118,6 +120,8 @@ pub struct Target {
     pub key: String,
     /// Terminal of the caller.
     pub terminal: String,
+    /// How many times slower than usual this host is.
+    pub slow: u32,
     /// What the box's policy says.
     pub facts: Facts,
 }
@@ -252,6 +256,7 @@ pub fn main() -> u8 {
         say("this is a part of `stockade escape-check`, and does nothing by itself");
         return 125;
     };
+    pace::set(job.target.slow);
     if job.target.place == Place::OwnNamespaces {
         return roles::in_own_namespaces(&job.target.dir, || work_off(&job));
     }
@@ -335,8 +340,9 @@ pub fn kill(pid: i32) {
     no_matter(probe::call(libc::SYS_kill, &[pid.into(), libc::SIGKILL.into()]), "it has ended already");
 }
 
-/// Sleeps; or is busy for as long, under a policy without a call for it, where the standard library panics.
-pub fn rest(time: Duration) {
+/// Sleeps, longer where the host is slow; or is busy for as long, under a policy without a call for it, where the standard library panics.
+pub fn rest(usual: Duration) {
+    let time = pace::stretched(usual);
     let begin = Instant::now();
     let asked = [time.as_secs(), time.subsec_nanos().into()].map(u64::to_le_bytes).concat();
     let clock = libc::CLOCK_MONOTONIC;
@@ -353,7 +359,7 @@ fn read_until_end(from: &std::os::fd::OwnedFd) -> Option<Vec<u8>> {
     let mut buf = [0u8; 4096];
     loop {
         let mut fds = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
-        let patience = PollTimeout::try_from(PART).unwrap_or(PollTimeout::MAX);
+        let patience = PollTimeout::try_from(pace::stretched(PART)).unwrap_or(PollTimeout::MAX);
         match nix::poll::poll(&mut fds, patience) {
             Ok(0) => return None,
             Ok(_) | Err(crate::sys::Errno::EINTR) => {}

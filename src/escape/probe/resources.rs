@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Steps, Target, c, in_child, refuse, say, step};
 use crate::error::no_matter;
 use crate::escape::outcome::{Saw, name};
+use crate::escape::pace;
 use crate::sys::probe::Room;
 use crate::sys::process::exit_now;
 use crate::sys::{Errno, fd, probe};
@@ -159,7 +160,7 @@ pub fn burn_in_grandchild(_: &Target, _: &mut Steps<'_>) -> Saw {
     if probe::fork() == Ok(0) {
         if probe::fork() == Ok(0) {
             let begin = Instant::now();
-            while begin.elapsed() < Duration::from_secs(20) {
+            while begin.elapsed() < pace::stretched(Duration::from_secs(20)) {
                 std::hint::spin_loop();
             }
         }
@@ -323,7 +324,7 @@ pub fn keep_kernel_busy(target: &Target, steps: &mut Steps<'_>) -> Saw {
     let stat = Room::default();
     let begin = Instant::now();
     let mut n = 0u64;
-    while begin.elapsed() < Duration::from_secs(20) {
+    while begin.elapsed() < pace::stretched(Duration::from_secs(20)) {
         n += 1;
         let done = match steps.variant() {
             "names" => {

@@ -3,11 +3,35 @@
 use super::{Attack, Control, FILTERED, REFUSED};
 use crate::Layer::{Capabilities, Landlock, MountNs, NoNewPrivs, Proc, Root, Seccomp, UserNs};
 use crate::escape::facts::NO_SCRATCH;
-use crate::escape::host::{binds, runs, store};
-use crate::escape::probe::{files, kernel, mounts};
+use crate::escape::host::{binds, outputs, runs, store};
+use crate::escape::probe::{files, kernel, mounts, outputs as made};
 use crate::policy::model::Wx;
 
-const NO_OUT: &str = "this version has no --out: the payload's files are gone with the box";
+const NOBODY_LEFT: &str = "what --out collects is copied when nobody is left who could change it";
+
+/// Answers on the way to what is collected.
+const COLLECTED: &[&str] = &[
+    "EACCES",
+    "EFBIG",
+    "EINVAL",
+    "EMFILE",
+    "ENAMETOOLONG",
+    "ENOENT",
+    "ENOSPC",
+    "ENOSYS",
+    "EOPNOTSUPP",
+    "EPERM",
+    "EROFS",
+    "EXDEV",
+    "SIGSYS",
+    "bounded",
+    "in time",
+    "ok",
+    "one each",
+    "plain",
+    "the caller's own",
+    "unchanged",
+];
 
 /// Answers on the way to an effect on files.
 const TRIED: &[&str] = &[
@@ -33,6 +57,7 @@ const TRIED: &[&str] = &[
     "nothing secret",
     "ok",
     "none",
+    files::LOADER_MAPS_NOTHING,
 ];
 
 pub const ATTACKS: &[Attack] = &[
@@ -215,6 +240,7 @@ pub const ATTACKS: &[Attack] = &[
         files::execute_own_file,
     )
     .held_by(&[Root, Seccomp, Landlock])
+    .given(NO_SCRATCH)
     .expect(TRIED),
     Attack::shared(
         "FS-28",
@@ -300,23 +326,75 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("FS-43", "files cut by their paths", "truncate(2)", files::truncate_by_path)
         .held_by(&[Root, MountNs, Landlock])
         .expect(TRIED),
-    Attack::none(
+    Attack::host(
         "OU-01",
         "a link in the output directory",
         "CVE-2018-15664, CVE-2019-14271, CVE-2024-28189",
-        NO_OUT,
+        outputs::links,
     )
-    .star(),
-    Attack::none("OU-02", "a fifo, socket or device in the output directory", "strata#653", NO_OUT).star(),
-    Attack::none("OU-03", "a name swapped while it is copied", "time of check, time of use", NO_OUT),
-    Attack::none("OU-04", "a hard link in the output directory", "sandlock#179", NO_OUT),
-    Attack::none("OU-05", "a file that grows while it is copied", "-", NO_OUT),
-    Attack::none("OU-06", "too many, too deep, too long names", "-", NO_OUT),
-    Attack::none("OU-07", "hostile names", "the tar class", NO_OUT),
-    Attack::none("OU-08", "modes, owners and attributes carried over", "-", NO_OUT),
-    Attack::none("OU-10", "archives that lead elsewhere", "CVE-2007-4559, CVE-2025-4517", NO_OUT),
-    Attack::none("OU-11", "outputs that a tool of the host executes", "CVE-2022-24765", NO_OUT),
-    Attack::none("OU-12", "sparse and compressible bombs", "-", NO_OUT),
+    .with(made::links)
+    .star()
+    .held_by(&[Seccomp])
+    .supervised()
+    .control(Control::Own("the link leads to the canary when followed on the host, and a file arrives"))
+    .given(NO_SCRATCH)
+    .expect(COLLECTED),
+    Attack::host("OU-02", "a fifo, socket or device in the output directory", "strata#653", outputs::special)
+        .with(made::special)
+        .star()
+        .held_by(&[Seccomp])
+        .supervised()
+        .control(Control::Own("a fifo is in the directory, and a file of the box arrives beside it"))
+        .given(NO_SCRATCH)
+        .expect(COLLECTED),
+    Attack::none("OU-03", "a name swapped while it is copied", "time of check, time of use", NOBODY_LEFT),
+    Attack::host("OU-04", "a hard link in the output directory", "sandlock#179", outputs::second_names)
+        .with(made::second_names)
+        .held_by(&[Seccomp])
+        .supervised()
+        .control(Control::Own("a file arrives"))
+        .given(NO_SCRATCH)
+        .expect(COLLECTED),
+    Attack::none("OU-05", "a file that grows while it is copied", "-", NOBODY_LEFT),
+    Attack::host("OU-06", "too many, too deep, too long names", "-", outputs::too_many)
+        .with(made::too_many)
+        .held_by(&[Root])
+        .supervised()
+        .control(Control::Own("a file arrives, and what was left out is told"))
+        .given(NO_SCRATCH)
+        .expect(COLLECTED),
+    Attack::host("OU-07", "hostile names", "the tar class", outputs::names)
+        .with(made::names)
+        .supervised()
+        .control(Control::Own("the names are made in the box, and a plain one arrives"))
+        .given(NO_SCRATCH)
+        .expect(COLLECTED),
+    Attack::host("OU-08", "modes, owners and attributes carried over", "-", outputs::modes)
+        .with(made::modes)
+        .held_by(&[Seccomp])
+        .supervised()
+        .control(Control::Own("a file arrives"))
+        .given(NO_SCRATCH)
+        .expect(COLLECTED),
+    Attack::none(
+        "OU-10",
+        "archives that lead elsewhere",
+        "CVE-2007-4559, CVE-2025-4517",
+        "no archive is made of what is collected",
+    ),
+    Attack::none(
+        "OU-11",
+        "outputs that a tool of the host executes",
+        "CVE-2022-24765",
+        "a non-goal, documented: the caller names a directory, and what its files are used for",
+    ),
+    Attack::host("OU-12", "sparse and compressible bombs", "-", outputs::sparse)
+        .with(made::sparse)
+        .held_by(&[Root])
+        .supervised()
+        .control(Control::Own("long files are made in the box, and a short one arrives"))
+        .given(NO_SCRATCH)
+        .expect(COLLECTED),
 ];
 
 /// With a step before that is meant to work.

@@ -5,6 +5,9 @@ use crate::Layer::{Capabilities, Landlock, NetNs, Seccomp, UserNs};
 use crate::escape::host::{binds, policies};
 use crate::escape::probe::{calls, descriptors, kernel, namespaces, pidone, sockets};
 
+/// Answers to somebody who would be somebody else.
+const IDS_REFUSED: &[&str] = &["ENOSYS", "EPERM", "SIGSYS", kernel::NO_SUCH_ID];
+
 /// Answers to somebody who looks for a network.
 const NETWORK: &[&str] = &[
     "ENOSYS",
@@ -216,6 +219,7 @@ pub const ATTACKS: &[Attack] = &[
     )
     .star()
     .held_by(&[Seccomp])
+    .control(Control::OutsideOrDiffers)
     .expect(NETWORK),
     Attack::shared("SK-02", "netlink, every protocol", "CVE-2023-32233, CVE-2022-27666", sockets::netlink)
         .held_by(&[Seccomp])
@@ -388,7 +392,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("KX-43", "ids and capabilities raised", "setuid(2), capset(2)", kernel::raise_privileges)
         .held_by(&[Seccomp, UserNs, Capabilities])
         .control(Control::OwnNamespaces)
-        .expect(FILTERED),
+        .expect(IDS_REFUSED),
     Attack::shared(
         "KX-44",
         "rare kinds of descriptors and objects",

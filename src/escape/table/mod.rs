@@ -26,6 +26,9 @@ pub enum Control {
     /// Beside the box the kernel itself answers, and answers something else; or
     /// the supervisor has recorded the very call.
     Differs,
+    /// The same probe has its effect beside the box; or, where a switch or a missing part of the kernel
+    /// refuses everybody, its calls are answered otherwise there, or the supervisor has recorded them.
+    OutsideOrDiffers,
     /// The attack is its own control, in this way.
     Own(&'static str),
 }
@@ -38,6 +41,10 @@ impl Control {
             Control::Outside => "the same probe beside the box has the effect",
             Control::OwnNamespaces => "the same probe as root of bare namespaces has the effect",
             Control::Differs => "beside the box the kernel answers something else, or the call was recorded",
+            Control::OutsideOrDiffers => {
+                "the same probe beside the box has the effect, or the kernel, which refuses everybody, answers \
+                 something else"
+            }
             Control::Own(text) => text,
         }
     }

@@ -336,6 +336,7 @@ pub const ATTACKS: &[Attack] = &[
     )
     .star()
     .held_by(&[Descriptors, Seccomp, Root])
+    .control(Control::OutsideOrDiffers)
     .expect(LOOKED_AT_TERMINAL),
     Attack::shared("TT-02", "paste by the console's selection", "CVE-2023-28100", terminal::paste)
         .held_by(&[Descriptors, Seccomp, Root])
@@ -348,6 +349,7 @@ pub const ATTACKS: &[Attack] = &[
         terminal::type_with_high_bits,
     )
     .held_by(&[Descriptors, Seccomp, Root])
+    .control(Control::OutsideOrDiffers)
     .expect(LOOKED_AT_TERMINAL),
     Attack::host(
         "TT-04",

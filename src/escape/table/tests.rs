@@ -44,5 +44,5 @@ fn every_attack_that_is_tried_says_who_holds_it_and_what_counts_as_held() {
 #[test]
 fn unknown_id_has_no_probe() {
     assert!(probe("XX-99").is_none());
-    assert!(probe("OU-01").is_none());
+    assert!(probe("OU-03").is_none());
 }
