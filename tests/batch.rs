@@ -275,6 +275,22 @@ fn read_some(child: &mut Child, count: usize) -> Vec<Value> {
     answers
 }
 
+/// The processes of its slots, after which their boxes' cgroups are named.
+fn slots_of(batch: u32) -> Vec<u32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok())
+    };
+    pids.filter(|pid| parent(*pid) == Some(batch)).collect()
+}
+
+/// Leaves of the boxes that these slots have made.
+fn leaves_of_all(slots: &[u32]) -> Vec<String> {
+    slots.iter().flat_map(|pid| leaves_of(*pid)).collect()
+}
+
 fn send(child: &Child, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
@@ -288,13 +304,17 @@ fn batch_interrupted_cancels_what_runs_and_leaves_nothing() {
         let mut child = start(caller, &["--slots", "2", "--in-order"], &lines(&jobs));
         assert_eq!(read_some(&mut child, 1)[0]["report"]["verdict"], "ok");
         std::thread::sleep(patience(Duration::from_millis(400)));
+        let slots = slots_of(child.id());
+        assert_eq!((slots.len(), leaves_of_all(&slots).is_empty()), (2, !caller.has_cgroup()));
         let begin = Instant::now();
         send(&child, nix::sys::signal::Signal::SIGINT);
         let done = finish(child);
         assert!(begin.elapsed() < patience(Duration::from_secs(10)), "{:?}", begin.elapsed());
         assert_eq!(done.status, 128 + libc::SIGINT, "{}", done.stderr);
         assert_eq!(verdicts(&done), ["cancelled", "cancelled"], "{:?}", done.answers);
-        assert_eq!(leaves_of(done.pid), Vec::<String>::new());
+        let by: Vec<_> = done.answers.iter().map(|a| &a["exit_status"]).collect();
+        assert_eq!(by, [128 + libc::SIGINT, 128 + libc::SIGINT]);
+        assert_eq!(leaves_of_all(&slots), Vec::<String>::new());
     }
 }
 
@@ -318,6 +338,8 @@ fn batch_killed_leaves_no_process() {
             assert!(Instant::now() < until, "{} run", sleeping());
             std::thread::sleep(Duration::from_millis(20));
         }
+        let slots = slots_of(pid);
+        assert_eq!((slots.len(), leaves_of_all(&slots).is_empty()), (3, !caller.has_cgroup()));
         send(&child, nix::sys::signal::Signal::SIGKILL);
         assert_eq!(finish(child).status, -libc::SIGKILL);
         let ours = || {
@@ -341,10 +363,10 @@ fn batch_killed_leaves_no_process() {
                 batch(caller, &[], &lines(&[json!({ "program": probe(), "args": ["exit", "0"] })])).status,
                 0
             );
-            if leaves_of(pid).is_empty() {
+            if leaves_of_all(&slots).is_empty() {
                 break;
             }
-            assert!(Instant::now() < until, "{:?}", leaves_of(pid));
+            assert!(Instant::now() < until, "{:?}", leaves_of_all(&slots));
         }
     }
 }
@@ -357,13 +379,79 @@ fn batch_whose_reports_nobody_reads_stops() {
         let mut jobs = vec![slow];
         jobs.extend(vec![job; 200]);
         let mut child = start(caller, &["--slots", "2"], &lines(&jobs));
+        let slots = slots_of(child.id());
         drop(child.stdout.take());
         let begin = Instant::now();
         let done = finish(child);
         assert!(begin.elapsed() < patience(Duration::from_secs(20)), "{:?}", begin.elapsed());
         assert_eq!(done.status, 125);
         assert_eq!(done.stderr.trim(), "stockade: error: cannot write a report: EPIPE, broken pipe");
-        assert_eq!(leaves_of(done.pid), Vec::<String>::new());
+        assert_eq!(leaves_of_all(&slots), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn batch_whose_slot_is_killed_says_so_and_leaves_nothing() {
+    for caller in Caller::all() {
+        let sleeper = payload_of(
+            "batch-orphan",
+            "#include <unistd.h>\nint main(void) { for (;;) pause(); }",
+            &["-static"],
+        );
+        let job = json!({ "id": 5, "program": sleeper, "limits": { "wall_time": "100s" } });
+        let child = start(caller, &["--slots", "1"], &lines(&vec![job; 3]));
+        let until = Instant::now() + patience(Duration::from_secs(20));
+        let runs = || {
+            let all = fs::read_dir("/proc").unwrap().flatten();
+            all.filter(|p| fs::read(p.path().join("cmdline")).is_ok_and(|c| c.starts_with(b"batch-orphan\0")))
+                .count()
+        };
+        while runs() == 0 {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let slots = slots_of(child.id());
+        assert_eq!(slots.len(), 1);
+        let slot = nix::unistd::Pid::from_raw(i32::try_from(slots[0]).unwrap());
+        nix::sys::signal::kill(slot, nix::sys::signal::Signal::SIGKILL).unwrap();
+        let done = finish(child);
+        assert_eq!(done.status, 125, "{}", done.stderr);
+        assert!(done.stderr.contains("the process of a slot has died"), "{}", done.stderr);
+        assert_eq!(verdicts(&done), ["sandbox_failure"], "{:?}", done.answers);
+        assert_eq!((&done.answers[0]["line"], &done.answers[0]["id"]), (&json!(1), &json!(5)));
+        while runs() > 0 {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn batch_program_that_changes_between_jobs_runs_as_it_then_is() {
+    for caller in Caller::all() {
+        let text = |code: u8| format!("int main(void) {{ return {code}; }}");
+        let first = payload_of("batch-first", &text(11), &["-static"]);
+        let second = payload_of("batch-second", &text(12), &["-static"]);
+        let program = caller.home().join("batch-changes");
+        let sha256 = |path: &Path| {
+            let out = Command::new("sha256sum").arg(path).output().unwrap();
+            String::from_utf8(out.stdout).unwrap().split(' ').next().unwrap().to_owned()
+        };
+        let mut child = command(caller, &["--slots", "1"]).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Three of each: looked at, kept, and taken from what is kept.
+        for (built, code) in [(&first, 11), (&second, 12), (&first, 11)] {
+            fs::copy(built, &program).unwrap();
+            std::thread::sleep(Duration::from_millis(250));
+            for _ in 0..3 {
+                stdin.write_all(lines(&[json!({ "program": program })]).as_bytes()).unwrap();
+                let answer = &read_some(&mut child, 1)[0];
+                assert_eq!(answer["report"]["exit_code"], code, "{answer}");
+                assert_eq!(answer["report"]["payload"]["sha256"], sha256(built));
+            }
+        }
+        drop(stdin);
+        assert_eq!(finish(child).status, 0);
     }
 }
 

@@ -514,3 +514,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn list_of_packages_says_that_those_of_rpm_are_missing() {
+    let stockade = Stockade::new();
+    let pieces = |database: &str| {
+        let mut pieces = vec![dir("usr/"), dir("usr/bin/"), program("usr/bin/tool", b"#!/bin/sh\n")];
+        pieces.extend([dir("var/"), dir("var/lib/"), dir("var/lib/rpm/")]);
+        pieces.push(file(database, "SQLite format 3\0"));
+        tar(&pieces)
+    };
+    for (name, database, gap) in
+        [("with", "var/lib/rpm/rpmdb.sqlite", true), ("without", "var/lib/other.sqlite", false)]
+    {
+        let archive = stockade.write(&format!("{name}.tar"), pieces(database));
+        stockade.text(["image", "import", &archive, "--name", name]);
+        let why = "this list is incomplete: there is a database of rpm packages, which is not read: none of them is listed";
+        let spdx = stockade.go(["image", "sbom", name]);
+        let said = if gap { format!("stockade: note: {why}\n") } else { String::new() };
+        assert_eq!((spdx.status, spdx.stderr.as_str()), (0, said.as_str()), "{name}");
+        let document: Value = serde_json::from_slice(&spdx.stdout).unwrap();
+        assert_eq!(document["comment"], if gap { json!(why) } else { Value::Null }, "{name}");
+        let document = stockade.json(["image", "sbom", name, "--format", "cyclonedx"]);
+        let properties = json!([{"name": "stockade:incomplete", "value": why}]);
+        assert_eq!(document["metadata"]["properties"], if gap { properties } else { Value::Null }, "{name}");
+        let aggregate = if gap { json!("incomplete") } else { Value::Null };
+        assert_eq!(document["compositions"][0]["aggregate"], aggregate, "{name}");
+    }
+}

@@ -16,7 +16,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use image_support::{compile, directory, has, is_root, request, skip};
+use stockade::image::build;
 use stockade::image::digest::Digest;
+use stockade::image::store::Limits;
 use stockade::image::{PrivateKind, Request, RootSource, Store, closure};
 
 const CHILD_STORE: &str = "STOCKADE_TEST_CHILD_STORE";
@@ -321,4 +323,38 @@ fn assert_same(one: &Path, other: &Path) {
         found
     };
     assert_eq!(listing(one), listing(other));
+}
+
+#[test]
+fn image_keeps_its_account_while_another_name_of_it_is_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    fs::write(&source, "content").unwrap();
+    let store = Store::open(&dir.path().join("store")).unwrap();
+    let request = || build::Request {
+        includes: vec![build::Include {
+            host: source.to_str().unwrap().to_owned(),
+            at: Some(PathBuf::from("/data")),
+            ..build::Include::default()
+        }],
+        ..build::Request::default()
+    };
+    let first = request().build(&store, &build::Quiet).unwrap();
+    first.name(&store, "first").unwrap();
+    drop(first);
+    // Made, and not named yet, when somebody else removes the only name that the image has.
+    let second = request().build(&store, &build::Quiet).unwrap();
+    let limits = Limits { bytes: 0, closures: 0, wait: false };
+    assert_eq!(store.forget(&second.image, Some("first")).unwrap(), ["first"]);
+    assert!(store.collect(&limits).unwrap().busy, "a sweeper would take it before it has a name");
+    second.name(&store, "second").unwrap();
+    let image = second.image;
+    drop(second);
+    assert!(!store.collect(&limits).unwrap().busy);
+    assert!(store.card(&image).unwrap().is_some() && store.about(&image).unwrap().is_some());
+    assert!(store.verify_full(&image).unwrap().is_clean());
+    // The control: without a name, all of it goes.
+    assert_eq!(store.forget(&image, Some("second")).unwrap(), ["second"]);
+    store.collect(&limits).unwrap();
+    assert_eq!(store.manifest(&image).unwrap(), None);
 }

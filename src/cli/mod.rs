@@ -85,8 +85,13 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     // The payload of the escape check is this program itself, started with a private argument.
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == stockade::escape::ARGUMENT) {
-        return ExitCode::from(stockade::escape::start(&words.collect::<Vec<_>>()));
+    match words.next() {
+        Some(word) if word == stockade::escape::ARGUMENT => {
+            return ExitCode::from(stockade::escape::start(&words.collect::<Vec<_>>()));
+        }
+        // What an interrupted `image build` becomes.
+        Some(word) if word == image::SWEEP => return image::sweep(words),
+        _ => {}
     }
     let command = match parse() {
         Ok(command) => command,

@@ -10,8 +10,8 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32};
+use std::sync::{Arc, OnceLock};
 
 use self::seen::PayloadSeen;
 pub use self::seen::{Seen, look};
@@ -173,6 +173,8 @@ pub struct Compiled {
     pub outs: Vec<OpenOut>,
     /// Whether the report must have the payload's digest.
     pub want_digest: bool,
+    /// That digest, where it is known without looking at the box's copy.
+    pub sha256: Option<String>,
     /// Hears of what is refused, where that is asked for.
     pub explainer: Option<Explainer>,
 }
@@ -297,7 +299,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         landlock,
         listener: compiled.listener,
         filter: compiled.main,
-        init_filter: seccomp::compile_init(&INIT_CALLS.map(|nr| u32::try_from(nr).unwrap_or(u32::MAX)))?,
+        init_filter: init_filter()?,
         program,
         late: job_child.as_ref().map(|fd| Late {
             job: fd.as_raw_fd(),
@@ -345,6 +347,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         missing,
         notes,
         want_digest: request.want_digest && payload_size.is_some(),
+        sha256: None,
         payload_name,
         control,
         job,
@@ -360,11 +363,12 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
 }
 
 impl Compiled {
-    /// A box made ahead gets what of its job stays on this side.
+    /// A box made ahead gets what of its job stays on this side. `sha256` is the payload's, where it
+    /// is known.
     ///
     /// # Errors
     /// A stream of the caller's cannot be used.
-    pub fn equip(&mut self, request: Request, seen: &Seen) -> Result<()> {
+    pub fn equip(&mut self, request: Request, seen: &Seen, sha256: Option<String>) -> Result<()> {
         let ends = Ends { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
         self.streams.connect(ends).map_err(|e| no_streams(&e))?;
         let of_box = std::mem::replace(&mut self.notes, request.notes);
@@ -372,10 +376,21 @@ impl Compiled {
         self.verified = seen.verified;
         self.plan.payload_size = seen.payload().map_or(0, |payload| payload.size);
         self.payload_name = seen.payload().map(|payload| payload.name.clone());
-        self.want_digest = request.want_digest && self.payload_name.is_some();
+        self.sha256 = sha256.filter(|_| request.want_digest);
+        self.want_digest = request.want_digest && self.payload_name.is_some() && self.sha256.is_none();
         self.cpu = request.cpu;
         Ok(())
     }
+}
+
+/// That of pid 1, the same for every box.
+fn init_filter() -> Result<Vec<seccomp::sock_filter>> {
+    static COMPILED: OnceLock<Vec<seccomp::sock_filter>> = OnceLock::new();
+    if let Some(filter) = COMPILED.get() {
+        return Ok(filter.clone());
+    }
+    let filter = seccomp::compile_init(&INIT_CALLS.map(|nr| u32::try_from(nr).unwrap_or(u32::MAX)))?;
+    Ok(COMPILED.get_or_init(|| filter).clone())
 }
 
 fn no_streams(e: &std::io::Error) -> Error {

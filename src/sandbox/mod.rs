@@ -46,7 +46,7 @@ mod watch;
 
 pub use images::{RootChoice, StoreChoice};
 pub use out::{Collected, Out, Skipped};
-pub use pool::Pool;
+pub use pool::{Pool, Solo};
 pub use root::Bind;
 pub use run::{Builder, Canceller, Outcome, Running, Sandbox, refusal_report};
 pub use streams::{Input, Output};

@@ -181,7 +181,7 @@ fn supervised(
     };
     let teardown_ns = teardown + time::monotonic_ns().saturating_sub(removing);
     let sha256 = match digest.map(JoinHandle::join) {
-        None => None,
+        None => compiled.sha256.take(),
         Some(Ok(Ok(hex))) => Some(hex),
         Some(Ok(Err(e))) => {
             evidence.failure.get_or_insert(format!("cannot read the payload's copy: {}", io_text(&e)));
@@ -349,7 +349,11 @@ fn host_report(version: Option<cgroup::Version>) -> HostReport {
 /// The report of a request that was refused before anything was made.
 #[must_use]
 pub fn refusal_report(error: &Error) -> Report {
-    let evidence = Evidence { setup_failed: Some(error.message().to_owned()), ..Evidence::none() };
+    let words = Some(error.message().to_owned());
+    let evidence = match error.kind() {
+        Kind::Sandbox => Evidence { failure: words, ..Evidence::none() },
+        _ => Evidence { setup_failed: words, ..Evidence::none() },
+    };
     let judged = model::judge(&evidence);
     Report {
         schema: SCHEMA,

@@ -127,6 +127,36 @@ pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     unsafe { raw!(pidfd_send_signal, pidfd.as_raw_fd(), signal, null, 0) }.map(drop)
 }
 
+/// Which of the two a process is after [`fork`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forked {
+    /// The copy.
+    Child,
+    /// The one that was there before, and the copy's pid.
+    Parent(i32),
+}
+
+/// Makes a copy of this process, which must be of a single thread.
+///
+/// # Errors
+/// `EBUSY`: it is not, and the copy could wait for ever for what another thread holds.
+///
+/// # References
+/// `fork(2)`
+pub fn fork() -> Result<Forked> {
+    // Two entries of its own, and one for each thread.
+    let threads = std::fs::metadata("/proc/self/task")
+        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
+    if std::os::unix::fs::MetadataExt::nlink(&threads) != 3 {
+        return Err(Errno::EBUSY);
+    }
+    // SAFETY: there is no other thread, so the copy is as whole as this process.
+    match Errno::result(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
 /// Ends this process at once: no destructor, no buffer, no handler.
 ///
 /// # References

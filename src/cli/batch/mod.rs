@@ -3,6 +3,8 @@
 mod jobs;
 mod lines;
 mod slots;
+mod stop;
+mod worker;
 
 use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
@@ -15,10 +17,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use stockade::Layer;
 use stockade::error::{Error, Kind, Result, io_text, no_matter};
-use stockade::sandbox::{Cancel as _, Pool, StoreChoice};
+use stockade::sandbox::{Cancel as _, StoreChoice, cgroup};
 
 use self::jobs::Defaults;
-use self::slots::{Desk, Stop};
+use self::slots::Desk;
+use self::stop::Stop;
+use self::worker::Worker;
 use super::COULD_NOT;
 use super::run::parse_layer;
 use super::say;
@@ -98,15 +102,20 @@ impl Batch {
         };
         // Told now, and not for each job.
         defaults.check()?;
+        // Held, it stays found for the workers, which are not alone in their cgroup.
+        let place = cgroup::find(defaults.cgroup.as_deref());
         let stop = Stop::new().map_err(host)?;
-        let desk =
-            Arc::new(Desk::new(Pool::new(slots)?, defaults, stop, self.in_order, slots).map_err(host)?);
-        let mut threads = Vec::new();
+        let mut workers = Vec::new();
         for slot in 0..slots {
-            let desk = Arc::clone(&desk);
             let cpu = cpus.get(slot % cpus.len().max(1)).copied().filter(|_| self.pin);
+            Worker::start(&defaults, &stop, cpu, &mut workers)?;
+        }
+        let desk = Arc::new(Desk::new(stop, self.in_order, slots).map_err(host)?);
+        let mut threads = Vec::new();
+        for (slot, worker) in workers.into_iter().enumerate() {
+            let desk = Arc::clone(&desk);
             let name = format!("stockade-slot-{slot}");
-            let thread = std::thread::Builder::new().name(name).spawn(move || desk.work(cpu));
+            let thread = std::thread::Builder::new().name(name).spawn(move || desk.work(worker));
             threads.push(thread.map_err(host)?);
         }
         let reader = {
@@ -120,6 +129,7 @@ impl Batch {
         for thread in threads {
             no_matter(thread.join(), "its job is counted as unfinished");
         }
+        drop(place);
         if progress {
             say::progress(format_args!("\r\x1b[K"));
         }

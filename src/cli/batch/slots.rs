@@ -1,87 +1,22 @@
-//! The slots: threads that take a job each, run it, and hand in its report.
+//! The slots: threads that take a line each, have a worker answer it, and hand that in.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::Pid;
-use serde::Serialize;
 
-use stockade::batch::{Id, Job};
 use stockade::error::{Error, Kind, io_text, no_matter};
-use stockade::report::Report;
-use stockade::report::verdict::Verdict;
-use stockade::sandbox::{Cancel, Pool, refusal_report};
+use stockade::sandbox::Cancel as _;
 
-use super::jobs::{Defaults, Policies};
 use super::lines::Lines;
+use super::stop::Stop;
+use super::worker::{Answer, Worker, lost};
 
 /// With reports in order, how many may wait for one before them: a few kilobytes each.
 const MOST_HELD: u64 = 1024;
-
-/// Asks all jobs to end.
-#[derive(Debug)]
-pub struct Stop {
-    event: EventFd,
-    signal: AtomicI32,
-}
-
-impl Stop {
-    /// # Errors
-    /// No descriptor is left.
-    pub fn new() -> io::Result<Self> {
-        let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { event, signal: AtomicI32::new(0) })
-    }
-
-    /// Because of a signal; the first one counts.
-    pub fn because(&self, signal: i32) {
-        no_matter(
-            self.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire),
-            "there was one before",
-        );
-        self.now();
-    }
-
-    fn now(&self) {
-        no_matter(self.event.write(1), "a counter that is full is as good as set");
-    }
-}
-
-impl Cancel for Stop {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
-    }
-
-    fn signal(&self) -> Option<i32> {
-        Some(self.signal.load(Ordering::Acquire)).filter(|signal| *signal != 0)
-    }
-}
-
-/// What comes back for a line.
-#[derive(Debug, Serialize)]
-struct Answer {
-    /// Which line it was, counted from one.
-    line: u64,
-    /// What the job is called.
-    id: Option<Id>,
-    /// Why the line is no job.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    help: Option<String>,
-    /// With which status `stockade run` would have ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_status: Option<u8>,
-    /// What came of the job.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<Report>,
-}
 
 /// What the threads share.
 #[derive(Debug, Default)]
@@ -102,9 +37,6 @@ struct Work {
 /// Where jobs are taken and reports handed in.
 #[derive(Debug)]
 pub struct Desk {
-    pool: Pool,
-    defaults: Defaults,
-    policies: Policies,
     /// Asks all jobs to end.
     pub stop: Stop,
     /// Readable when all is done.
@@ -118,11 +50,8 @@ pub struct Desk {
 impl Desk {
     /// # Errors
     /// No descriptor is left.
-    pub fn new(pool: Pool, defaults: Defaults, stop: Stop, in_order: bool, slots: usize) -> io::Result<Self> {
+    pub fn new(stop: Stop, in_order: bool, slots: usize) -> io::Result<Self> {
         Ok(Self {
-            pool,
-            defaults,
-            policies: Policies::default(),
             stop,
             done: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             in_order,
@@ -178,18 +107,26 @@ impl Desk {
     }
 
     /// A slot, until there are no more jobs.
-    pub fn work(&self, cpu: Option<usize>) {
+    pub fn work(&self, mut worker: Worker) {
         while let Some((number, line)) = self.take() {
-            let answer = self.answer(number, &line, cpu);
-            self.hand_in(&answer);
+            match worker.ask(number, &line) {
+                Ok(answer) => self.hand_in(number, answer),
+                Err(error) => {
+                    self.hand_in(number, lost(number, &line, &error));
+                    self.give_up(error);
+                    self.stop_now();
+                    break;
+                }
+            }
         }
         self.tell_when_done();
+        worker.end();
     }
 
     fn take(&self) -> Option<(u64, Vec<u8>)> {
         let mut work = self.lock();
         loop {
-            if work.stopped || stopped(&self.stop) {
+            if work.stopped || self.stop.is_said() {
                 work.stopped = true;
                 self.changed.notify_all();
                 return None;
@@ -210,44 +147,16 @@ impl Desk {
         }
     }
 
-    fn answer(&self, line: u64, text: &[u8], cpu: Option<usize>) -> Answer {
-        let bare = Answer { line, id: None, error: None, help: None, exit_status: None, report: None };
-        let job = match Job::parse(text, line) {
-            Ok(job) => job,
-            Err(error) => {
-                let (message, help) = (error.message().to_owned(), error.help_text().map(str::to_owned));
-                return Answer { id: Job::id_of(text), error: Some(message), help, ..bare };
-            }
-        };
-        let id = job.id.clone();
-        let request = self.defaults.request(job, &self.policies, cpu);
-        let ran = request.and_then(|request| self.pool.run_with(request, &self.stop, || {}));
-        let report = match ran {
-            Ok(outcome) => outcome.report,
-            Err(error) => refusal_report(&error),
-        };
-        Answer { id, exit_status: Some(report.exit_status), report: Some(report), ..bare }
-    }
-
-    fn hand_in(&self, answer: &Answer) {
-        let bytes = serde_json::to_vec(answer).map(|mut bytes| {
-            bytes.push(b'\n');
-            bytes
-        });
+    fn hand_in(&self, number: u64, answer: Answer) {
         let mut work = self.lock();
         work.running -= 1;
         work.done += 1;
-        let kept = answer.report.as_ref().is_some_and(|report| {
-            report.verdict < Verdict::SetupFailed || report.verdict == Verdict::Cancelled
-        });
-        work.refused += u64::from(!kept);
-        match bytes {
-            Ok(bytes) if self.in_order => {
-                work.held.insert(answer.line, bytes);
-                self.write_in_turn(&mut work);
-            }
-            Ok(bytes) => self.write(&mut work, &bytes),
-            Err(e) => work.failure = Some(Error::new(Kind::Sandbox, e.to_string())),
+        work.refused += u64::from(!answer.ran);
+        if self.in_order {
+            work.held.insert(number, answer.text);
+            self.write_in_turn(&mut work);
+        } else {
+            self.write(&mut work, &answer.text);
         }
         self.changed.notify_all();
     }
@@ -270,6 +179,12 @@ impl Desk {
             work.stopped = true;
             self.stop.now();
         }
+    }
+
+    fn stop_now(&self) {
+        self.lock().stopped = true;
+        self.stop.now();
+        self.changed.notify_all();
     }
 
     fn give_up(&self, error: Error) {
@@ -305,12 +220,6 @@ impl Desk {
     pub fn refused(&self) -> bool {
         self.lock().refused > 0
     }
-}
-
-fn stopped(stop: &Stop) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout};
-    let mut fds = [PollFd::new(stop.fd(), PollFlags::POLLIN)];
-    nix::poll::poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
 }
 
 /// The CPUs that this process may use: first one of each core, then their siblings, which share its

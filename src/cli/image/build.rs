@@ -14,7 +14,7 @@ use stockade::policy;
 use stockade::sandbox::StoreChoice;
 
 use super::text::{OnTerminal, print, print_json};
-use super::{Outcome, no_image, open};
+use super::{Outcome, interrupted, no_image, open};
 use crate::cli::say;
 
 /// Options of `stockade image build`.
@@ -53,6 +53,7 @@ impl Build {
         if let Some(name) = &self.name {
             stockade::image::store::check_name(name).map_err(no_image)?;
         }
+        interrupted::prepare(store)?;
         let (request, name) = match &self.spec {
             Some(path) => from_spec(path)?,
             None => (self.requested()?, None),
@@ -136,7 +137,7 @@ fn policy_text(name: &str, dir: &Path) -> Result<String> {
 /// Names it, and tells what became of it.
 pub(super) fn tell(store: &Store, built: &Built, name: Option<&str>, as_json: bool) -> Result<Outcome> {
     if let Some(name) = name {
-        store.set_name(name, &built.image).map_err(no_image)?;
+        built.name(store, name).map_err(no_image)?;
     }
     let headline = built.card.census.headline(built.card.packages);
     if as_json {
@@ -190,6 +191,7 @@ pub struct Slim {
 
 impl Slim {
     pub(super) fn run(self, store: &StoreChoice) -> Result<Outcome> {
+        interrupted::prepare(store)?;
         let store = open(store)?;
         let name = Ref::parse(&self.image).map_err(no_image)?;
         let relative = self.entrypoint.iter().find(|path| !path.is_absolute());

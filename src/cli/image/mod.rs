@@ -1,6 +1,7 @@
 //! `stockade image`: making, moving, showing and keeping images.
 
 mod build;
+mod interrupted;
 mod keep;
 mod show;
 mod text;
@@ -19,6 +20,7 @@ use stockade::image::store::{Ref, RefProblem, StoreProblem};
 use stockade::sandbox::{StoreChoice, images};
 
 use super::say;
+pub use interrupted::{SWEEP, sweep};
 
 /// Options of `stockade image`.
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use stockade::sandbox::StoreChoice;
 
 use super::text::{print, print_json};
 use super::{Outcome, find, open, unusable};
+use crate::cli::say;
 
 fn push(out: &mut String, what: std::fmt::Arguments<'_>) {
     stockade::error::no_matter(out.write_fmt(what), "writing to a string cannot fail");
@@ -434,6 +435,9 @@ impl Sbom {
             "cyclonedx" => sbom::cyclonedx(&image, &about, newest),
             _ => sbom::spdx(&image, &about, newest),
         };
+        if let Some(gap) = sbom::gap(&about) {
+            say::line(format_args!("stockade: note: {gap}"));
+        }
         print_json(&document)?;
         Ok(Outcome::Good)
     }

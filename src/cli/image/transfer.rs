@@ -13,7 +13,7 @@ use stockade::sandbox::StoreChoice;
 
 use super::build::tell;
 use super::text::{OnTerminal, print, print_json};
-use super::{Outcome, find, no_image, open};
+use super::{Outcome, find, interrupted, no_image, open};
 
 /// Options of `stockade image import`.
 #[derive(Debug, Args)]
@@ -37,6 +37,7 @@ impl Import {
         if let Some(name) = &self.name {
             stockade::image::store::check_name(name).map_err(no_image)?;
         }
+        interrupted::prepare(store)?;
         let store = open(store)?;
         let progress = OnTerminal::new();
         let built = import::import(&store, &self.source, Limits::default(), &progress)?;

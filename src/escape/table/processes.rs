@@ -173,7 +173,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("CG-07", "a cgroup below its own", "cgroup.max.descendants", mounts::make_cgroup)
         .held_by(&[Root, Landlock])
         .control(Control::Differs)
-        .expect(&["ENOENT", "EACCES", "EROFS", "ENOSYS"]),
+        .expect(&["ENOENT", "EACCES", "EPERM", "EROFS", "ENOSYS"]),
     Attack::host(
         "CG-08",
         "processor time of a process that nobody waits for",

@@ -6,7 +6,7 @@ use crate::image::census::{self, Census};
 use crate::image::digest::Digest;
 use crate::image::manifest::{Header, Manifest};
 use crate::image::packages;
-use crate::image::store::{About, Card, Made, StoreProblem, Why};
+use crate::image::store::{About, Card, Hold, Made, RefProblem, Store, StoreProblem, Why};
 
 /// Where every policy that ships mounts something: with these in the image, the
 /// same tree serves all of them.
@@ -25,6 +25,18 @@ pub struct Built {
     pub card: Card,
     /// It at length.
     pub about: About,
+    /// Keeps it from being swept before it has a name.
+    held: Hold,
+}
+
+impl Built {
+    /// Gives it a name, which meant something else before perhaps.
+    ///
+    /// # Errors
+    /// It is not a name, or the store cannot be written.
+    pub fn name(&self, store: &Store, name: &str) -> std::result::Result<(), RefProblem> {
+        store.set_name(name, &self.image, (&self.card, &self.about))
+    }
 }
 
 /// Counting read the store in vain, or a file of it.
@@ -126,11 +138,11 @@ impl Kept {
                 writer.store().card(&image).map_err(unusable)?.filter(|card| card.made != made)
             && let Some(about) = writer.store().about(&image).map_err(unusable)?
         {
-            return Ok(Built { image, card, about });
+            return Ok(Built { image, card, about, held: writer.hold() });
         }
         let card = Card::new(made, source, manifest.header(), census, &about, set_id);
         writer.store().put_card(&image, &card, &about).map_err(unusable)?;
-        Ok(Built { image, card, about })
+        Ok(Built { image, card, about, held: writer.hold() })
     }
 }
 

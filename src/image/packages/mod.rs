@@ -120,7 +120,7 @@ pub(crate) fn of_image(store: &Store, draft: &Draft) -> Packages {
     python::read(&files, draft, &mut |entry| all.add(entry, &paths));
     let rpm = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"].iter().any(|dir| !files.list(dir).is_empty());
     if rpm {
-        all.notes.push("there is a database of rpm packages, which is not read".into());
+        all.notes.push(sbom::RPM_UNREAD.into());
     }
     all.sort();
     all

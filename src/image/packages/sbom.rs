@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 use crate::image::digest::Digest;
 use crate::image::store::{About, Package};
 
+/// The note on an image whose packages are kept in rpm's database.
+pub(super) const RPM_UNREAD: &str =
+    "there is a database of rpm packages, which is not read: none of them is listed";
+
 /// SPDX 2.3, as JSON. See <https://spdx.github.io/spdx-spec/v2.3/>.
 #[must_use]
 pub fn spdx(image: &Digest, about: &About, newest: i64) -> Value {
@@ -43,7 +47,7 @@ pub fn spdx(image: &Digest, about: &About, newest: i64) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut document = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
@@ -55,7 +59,11 @@ pub fn spdx(image: &Digest, about: &About, newest: i64) -> Value {
         },
         "packages": packages,
         "relationships": describes,
-    })
+    });
+    if let Some(gap) = gap(about) {
+        document["comment"] = gap.into();
+    }
+    document
 }
 
 /// CycloneDX 1.5, as JSON. See <https://cyclonedx.org/docs/1.5/json/>.
@@ -78,7 +86,7 @@ pub fn cyclonedx(image: &Digest, about: &About, newest: i64) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut document = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
@@ -91,7 +99,20 @@ pub fn cyclonedx(image: &Digest, about: &About, newest: i64) -> Value {
             "component": {"type": "container", "name": image.id(), "bom-ref": image.id()},
         },
         "components": components,
-    })
+    });
+    if let Some(gap) = gap(about) {
+        document["metadata"]["properties"] = json!([{"name": "stockade:incomplete", "value": gap}]);
+        document["compositions"] = json!([{"aggregate": "incomplete", "assemblies": [image.id()]}]);
+    }
+    document
+}
+
+/// What is known to be missing from the list: a scanner that finds nothing may
+/// not take that for good news.
+#[must_use]
+pub fn gap(about: &About) -> Option<String> {
+    let known = about.notes.iter().any(|note| note == RPM_UNREAD);
+    known.then(|| format!("this list is incomplete: {RPM_UNREAD}"))
 }
 
 /// `3 of 7 files are in the image`.

@@ -98,6 +98,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub fn forget(&self, image: &Digest, only: Option<&str>) -> Result<Vec<String>, StoreProblem> {
+        let _lock = self.lock_names()?;
         let names = self.names()?;
         let mut dropped = Vec::new();
         for (name, _) in names.iter().filter(|(_, digest)| digest == image) {

@@ -17,7 +17,7 @@ use super::{Store, StoreProblem, errno_of};
 /// The file that writers and the sweeper lock.
 pub(super) const STORE_LOCK: &str = "lock";
 
-/// Keeps a tree from being removed as long as it lives.
+/// Keeps a tree, or what a writer has put in, from being removed as long as it lives.
 #[derive(Debug, Clone)]
 pub struct Hold(#[expect(dead_code, reason = "its life is what counts")] Arc<File>);
 
@@ -57,7 +57,23 @@ pub(super) fn alone(dir: &Dir) -> Result<Option<File>, StoreProblem> {
     taken(dir, lock, tried)
 }
 
+impl Hold {
+    /// By this lock.
+    pub(super) fn by(lock: File) -> Self {
+        Self(Arc::new(lock))
+    }
+}
+
 impl Store {
+    /// The lock of whoever gives names or takes them away, with what is known of
+    /// their images. Held for a moment only, by writers and sweepers alike.
+    pub(super) fn lock_names(&self) -> Result<File, StoreProblem> {
+        let names = self.top.ensure(OsStr::new("refs"))?;
+        let lock = of_dir(&names)?;
+        lock.lock().map_err(|error| names.problem("flock", OsStr::new(""), errno_of(&error)))?;
+        Ok(lock)
+    }
+
     /// The lock of a writer. Waits for a sweeper, which takes milliseconds.
     pub(super) fn lock_shared(&self) -> Result<File, StoreProblem> {
         let lock = self.top.lock_file(OsStr::new(STORE_LOCK))?;

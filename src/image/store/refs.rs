@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 
-use super::{Store, StoreProblem};
+use super::{About, Card, Store, StoreProblem};
 use crate::image::digest::Digest;
 use crate::policy::suggest;
 
@@ -219,12 +219,20 @@ impl Store {
         Ok(all)
     }
 
-    /// Gives an image a name, which meant something else before perhaps.
-    ///
-    /// # Errors
-    /// It is not a name, or the store cannot be written.
-    pub fn set_name(&self, name: &str, image: &Digest) -> Result<(), RefProblem> {
+    /// Gives an image that was just made a name, which meant something else before
+    /// perhaps. Whoever took the last name of the same image away meanwhile took
+    /// what is known of it as well.
+    pub(crate) fn set_name(
+        &self,
+        name: &str,
+        image: &Digest,
+        (card, about): (&Card, &About),
+    ) -> Result<(), RefProblem> {
         check_name(name)?;
+        let _lock = self.lock_names()?;
+        if self.card(image)?.is_none() || self.about(image)?.is_none() {
+            self.put_card(image, card, about)?;
+        }
         let dir = self.top.ensure(OsStr::new("refs"))?;
         Ok(self.put(&dir, OsStr::new(name), format!("{}\n", image.id()).as_bytes(), true)?)
     }

@@ -12,6 +12,7 @@ use std::io::{self, Read, Write};
 use nix::errno::Errno;
 
 use super::at::Dir;
+use super::lock::Hold;
 use super::objects::{self, Wanted, named, whole};
 use super::scratch::Scratch;
 use super::tree::{ROOT, Tree, TreeStamp};
@@ -66,7 +67,7 @@ pub(crate) struct Writer<'s> {
     room: Option<u64>,
     /// Whether a damaged object was replaced: trees may have it linked.
     replaced: bool,
-    _lock: File,
+    held: Hold,
 }
 
 impl Store {
@@ -83,7 +84,7 @@ impl Store {
             known: BTreeSet::new(),
             room: None,
             replaced: false,
-            _lock: lock,
+            held: Hold::by(lock),
         })
     }
 }
@@ -92,6 +93,11 @@ impl Writer<'_> {
     /// The store it writes to.
     pub(crate) const fn store(&self) -> &Store {
         self.store
+    }
+
+    /// Keeps everything that was put in, named or not, longer than the writer lives.
+    pub(crate) fn hold(&self) -> Hold {
+        self.held.clone()
     }
 
     /// A file of the writer's own without a name, for what has to be read twice.

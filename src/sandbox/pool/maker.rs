@@ -23,12 +23,12 @@ impl Ready {
         self.0.as_ref().is_some_and(|both| both.1.is_whole())
     }
 
-    /// What of a job stays on this side of the box.
+    /// What of a job stays on this side of the box; `sha256` is the payload's, where it is known.
     ///
     /// # Errors
     /// A stream of the caller's cannot be used.
-    pub fn equip(&mut self, request: Request, seen: &Seen) -> Result<()> {
-        self.0.as_mut().map_or(Ok(()), |both| both.0.equip(request, seen))
+    pub fn equip(&mut self, request: Request, seen: &Seen, sha256: Option<String>) -> Result<()> {
+        self.0.as_mut().map_or(Ok(()), |both| both.0.equip(request, seen, sha256))
     }
 
     /// Gives it its job.
@@ -91,13 +91,13 @@ pub fn make_as_wanted(shared: &Shared) {
 
 /// An empty network namespace for this thread, and so for what it makes; answers its
 /// inode. Root only: of somebody else's, a box would have rights over it.
-fn empty_network() -> Option<u64> {
+pub fn empty_network() -> Option<u64> {
     process::unshare(libc::CLONE_NEWNET).ok()?;
     std::fs::metadata("/proc/thread-self/ns/net").ok().map(|meta| meta.ino())
 }
 
 /// One box; `None`: it cannot be made, and one that is made for its job will tell why.
-fn make(kind: &Kind, seen: &Seen, network: Option<u64>) -> Option<Ready> {
+pub fn make(kind: &Kind, seen: &Seen, network: Option<u64>) -> Option<Ready> {
     let network = network.filter(|_| kind.shares_network());
     let mut compiled = compile::assemble(kind.request(), seen.ahead(), Some(Ahead { network })).ok()?;
     let never = Canceller::new().ok()?;

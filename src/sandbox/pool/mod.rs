@@ -19,8 +19,11 @@
 
 mod kind;
 mod maker;
+mod payloads;
 mod shelf;
+mod solo;
 
+use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -30,7 +33,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use self::kind::Kind;
 use self::maker::Ready;
+use self::payloads::{Kept, Payloads};
 use self::shelf::Shelves;
+pub use self::solo::Solo;
 use super::compile::{self, Request, Seen};
 use super::launch::{self, Job, Stopped};
 use super::run::{Begin, Builder, Canceller, Outcome, Running};
@@ -78,6 +83,7 @@ pub struct Pool {
 #[derive(Debug)]
 struct Shared {
     shelves: Mutex<Shelves>,
+    payloads: Mutex<Payloads>,
     /// For makers: somebody wants a box, or it is over.
     wanted: Condvar,
     /// For takers: a box was made, or cannot be.
@@ -106,7 +112,7 @@ impl Shared {
 /// What a taker gets.
 enum Taken<'a> {
     /// A box that was made ahead.
-    Ready(Ready, Turn<'a>),
+    Ready(Ready, Option<Turn<'a>>),
     /// None can be had: one of its own will tell why, or do better.
     Nothing,
     /// The caller wants an end.
@@ -132,6 +138,7 @@ impl Pool {
     pub fn new(ready: usize) -> Result<Self> {
         let shared = Arc::new(Shared {
             shelves: Mutex::new(Shelves::new(ready)),
+            payloads: Mutex::default(),
             wanted: Condvar::new(),
             made: Condvar::new(),
         });
@@ -163,29 +170,9 @@ impl Pool {
     /// # Errors
     /// As [`Builder::run`].
     pub fn run_with(&self, job: Builder, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
-        let begin = Begin::now()?;
-        let request = job.into_request();
-        let seen = compile::look(&request)?;
-        let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
-            return alone(begin, request, seen, cancel, started);
-        };
-        match self.take(kind, &seen, cancel) {
-            Taken::Ready(mut ready, turn) => {
-                ready.equip(request, &seen)?;
-                let job = Job { words: &words, payload: seen.payload().map(|p| p.file.as_fd()) };
-                let (compiled, launched) = ready.start(&job, cancel.fd());
-                // The job's files stay open no longer than in any other run.
-                drop(seen);
-                let outcome = begin.finish(compiled, launched, cancel, started);
-                drop(turn);
-                Ok(outcome)
-            }
-            Taken::Nothing => alone(begin, request, seen, cancel, started),
-            Taken::Cancelled => {
-                let compiled = compile::assemble(request, seen, None)?;
-                Ok(begin.finish(compiled, Err(Stopped::Cancelled), cancel, started))
-            }
-        }
+        let kept =
+            |file: &File| self.shared.payloads.lock().unwrap_or_else(PoisonError::into_inner).kept(file);
+        serve(job, cancel, started, kept, |kind, seen| self.take(kind, seen, cancel))
     }
 
     /// Starts a job, supervised by a thread of its own; comes back when the payload
@@ -238,7 +225,7 @@ impl Pool {
                     drop(shelves);
                     let turn = Turn(&self.shared);
                     if ready.is_whole() {
-                        return Taken::Ready(ready, turn);
+                        return Taken::Ready(ready, Some(turn));
                     }
                     // Killed from outside while it waited.
                     drop((ready, turn));
@@ -268,6 +255,41 @@ impl Drop for Pool {
         self.shared.wanted.notify_all();
         for maker in self.makers.drain(..) {
             no_matter(maker.join(), "its boxes die with it");
+        }
+    }
+}
+
+/// Runs a job in the box that `take` finds for its kind, or in one of its own.
+fn serve<'a>(
+    job: Builder,
+    cancel: &dyn Cancel,
+    started: impl FnOnce(),
+    kept: impl FnOnce(&File) -> Option<Arc<Kept>>,
+    take: impl FnOnce(Kind, &Seen) -> Taken<'a>,
+) -> Result<Outcome> {
+    let begin = Begin::now()?;
+    let request = job.into_request();
+    let seen = compile::look(&request)?;
+    let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
+        return alone(begin, request, seen, cancel, started);
+    };
+    match take(kind, &seen) {
+        Taken::Ready(mut ready, turn) => {
+            let kept = seen.payload().and_then(|payload| kept(&payload.file));
+            ready.equip(request, &seen, kept.as_ref().map(|kept| kept.sha256.clone()))?;
+            let file = kept.as_ref().map(|kept| &kept.file).or(seen.payload().map(|payload| &payload.file));
+            let job = Job { words: &words, payload: file.map(File::as_fd) };
+            let (compiled, launched) = ready.start(&job, cancel.fd());
+            // The job's files stay open no longer than in any other run.
+            drop(seen);
+            let outcome = begin.finish(compiled, launched, cancel, started);
+            drop(turn);
+            Ok(outcome)
+        }
+        Taken::Nothing => alone(begin, request, seen, cancel, started),
+        Taken::Cancelled => {
+            let compiled = compile::assemble(request, seen, None)?;
+            Ok(begin.finish(compiled, Err(Stopped::Cancelled), cancel, started))
         }
     }
 }

@@ -1,0 +1,106 @@
+//! Boxes made ahead by the thread that uses them.
+//!
+//! A process that makes boxes has its memory copied, a little, for each. With
+//! threads that write to that memory meanwhile, on other CPUs, most of the time of
+//! a launch goes into telling these CPUs of it. A small process of a single thread
+//! that makes a box, runs a job in it and makes the next is spared that.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+use super::kind::Kind;
+use super::maker;
+use super::payloads::Payloads;
+use super::shelf::{Answer, Shelves, Task};
+use super::{Taken, serve};
+use crate::error::Result;
+use crate::sandbox::compile::Seen;
+use crate::sandbox::run::{Builder, Outcome};
+use crate::sandbox::supervise::Cancel;
+
+/// A pool for a process of one thread: a box is made when there is time for it,
+/// between two jobs. The boxes live no longer than the thread.
+#[derive(Debug)]
+pub struct Solo {
+    shelves: RefCell<Shelves>,
+    payloads: RefCell<Payloads>,
+    network: Option<u64>,
+    /// Its boxes are children of this thread.
+    stays: PhantomData<*mut ()>,
+}
+
+impl Solo {
+    /// A pool that keeps one box ready of each kind in use. As root, this thread is in an empty
+    /// network namespace from now on, which it shares with those of its boxes that can make no socket:
+    /// it must not be the process's first thread, by whose namespaces boxes are attested.
+    #[must_use]
+    pub fn new() -> Self {
+        let (shelves, network) = (RefCell::new(Shelves::new(1)), maker::empty_network());
+        Self { shelves, payloads: RefCell::default(), network, stays: PhantomData }
+    }
+
+    /// Runs a job to its end; `cancel` can end it.
+    ///
+    /// # Errors
+    /// As [`Builder::run`].
+    pub fn run_with(&self, job: Builder, cancel: &dyn Cancel) -> Result<Outcome> {
+        let kept = |file: &File| self.payloads.borrow_mut().kept(file);
+        let outcome = serve(job, cancel, || {}, kept, |kind, seen| self.take(kind, seen));
+        self.shelves.borrow_mut().done();
+        outcome
+    }
+
+    /// Makes boxes for jobs like the last ones, until there are enough or `until` is readable.
+    pub fn make_ahead(&self, until: BorrowedFd<'_>) {
+        loop {
+            let mut fds = [PollFd::new(until, PollFlags::POLLIN)];
+            if nix::poll::poll(&mut fds, PollTimeout::ZERO) != Ok(0) {
+                return;
+            }
+            let task = self.shelves.borrow_mut().task();
+            match task {
+                Task::Make(kind, seen) => {
+                    let made = maker::make(&kind, &seen, self.network);
+                    let unwanted = self.shelves.borrow_mut().made(&kind, made);
+                    drop(unwanted);
+                }
+                Task::Destroy(boxes) => drop(boxes),
+                Task::Rest(_) | Task::End => return,
+            }
+        }
+    }
+
+    fn take(&self, kind: Kind, seen: &Seen) -> Taken<'static> {
+        let mut shelves = self.shelves.borrow_mut();
+        let at = shelves.find_or_add(kind, seen);
+        let kind = shelves.ask(at);
+        loop {
+            match shelves.take(&kind, false) {
+                Answer::Box(ready) if ready.is_whole() => return Taken::Ready(ready, None),
+                // Killed from outside while it waited.
+                Answer::Box(ready) => {
+                    drop(ready);
+                    shelves.done();
+                    shelves.ask_again(&kind);
+                }
+                Answer::Wait => break,
+                Answer::Refused => return Taken::Nothing,
+            }
+        }
+        drop(shelves.take(&kind, true));
+        match maker::make(&kind, &seen.ahead(), self.network) {
+            Some(ready) => Taken::Ready(ready, None),
+            None => Taken::Nothing,
+        }
+    }
+}
+
+impl Default for Solo {
+    fn default() -> Self {
+        Self::new()
+    }
+}
