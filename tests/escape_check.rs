@@ -13,8 +13,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{Caller, full, patience, skip, slow, stockade};
-use escape_support::{attack_time, ids, tell};
+use common::{Caller, by_shell, full, is_root, patience, skip, slow, stockade};
+use escape_support::{attack_time, ids, most_important, tell};
 use serde_json::Value;
 use stockade::escape::{all, document};
 use stockade::policy::{builtin_names, load_builtin};
@@ -36,13 +36,6 @@ fn json(out: &Output) -> Value {
 /// What cannot be tried without root, or without a cgroup; nobody's list is longer.
 const USER_MAY_NOT_KNOW: [&str; 10] =
     ["FS-06", "FS-07", "FS-12", "NS-11", "SV-15", "CG-02", "CG-04", "CG-05", "CG-10", "DS-22"];
-
-/// The most important attacks.
-fn stars() -> String {
-    let stars: Vec<&str> =
-        all().iter().filter(|a| a.star && a.not_applicable().is_none()).map(|a| a.id).collect();
-    stars.join(",")
-}
 
 /// Attacks in the words of the contract: all of them, or a part.
 fn battery(caller: Caller, policy: &str, part: Option<&str>, more: &[&str]) {
@@ -84,7 +77,7 @@ fn battery_leaks_nothing_whoever_runs_it() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for caller in Caller::all() {
         // Under an emulator: a part.
-        let part = policy_part();
+        let part = most_important();
         battery(caller, "native", (!full()).then_some(&part), &[]);
     }
 }
@@ -168,12 +161,6 @@ fn junit_and_table_name_the_attack_and_what_became_of_it() {
     assert!(table.contains("1 held, 0 leaked, 0 inconclusive in "), "{table}");
 }
 
-/// The most important attacks, those that look at every rule of the policy's own filter, and those on what
-/// some policies give in part: programs to be started, and calls that take ids.
-fn policy_part() -> String {
-    format!("{},FS-21,FS-27,KX-43,SC,SA", stars())
-}
-
 #[test]
 fn every_policy_that_can_be_run_holds_what_depends_on_it() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,7 +180,7 @@ fn every_policy_that_can_be_run_holds_what_depends_on_it() {
     }
     for policy in &policies {
         let options =
-            ["-p", policy, "--only", &policy_part(), "--attack-time", &attack_time(), "--format", "json"];
+            ["-p", policy, "--only", &most_important(), "--attack-time", &attack_time(), "--format", "json"];
         let out = check(Caller::all()[0], &options);
         let value = json(&out);
         assert_eq!(out.status.code(), Some(0), "{policy}: {value:#}");
@@ -282,6 +269,24 @@ fn check_where_no_box_can_be_had_is_refused_with_what_to_do() {
     // The positive control: with just that, it runs.
     let out = check(caller, &["--only", "KX-01", "--format", "json"]);
     assert_eq!((out.status.code(), ids(&json(&out), "held")), (Some(0), vec!["KX-01".to_owned()]));
+}
+
+#[test]
+fn descriptors_in_proc_are_held_where_a_masked_proc_leaves_boxes_none() {
+    if !is_root() {
+        return skip("only root can mask /proc");
+    }
+    let mut command = Caller::Root.command(stockade());
+    command.args(["escape-check", "--only", "PR-14", "--format", "json"]);
+    let masks = r#"mount -t tmpfs none /proc/tty && exec "$@""#;
+    for (script, answer) in [(masks, "/proc/self/fd: ENOENT"), (r#"exec "$@""#, "/proc/self/fd")] {
+        let mut run = by_shell(&format!("exec unshare -m sh -c '{script}' sh \"$@\""), &command);
+        let value = json(&run.stdin(Stdio::null()).output().unwrap());
+        assert_eq!(ids(&value, "held"), ["PR-14"], "{value:#}");
+        let saw = value["attacks"][0]["saw"].as_str().unwrap();
+        assert!(saw.starts_with(answer), "{saw}");
+        assert_eq!(saw == answer, script == masks, "{saw}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::process::Stdio;
 
 use serde_json::Value;
+use stockade::escape::all;
 
 use super::common::{Caller, by_shell, stockade, stretched};
 
@@ -32,6 +33,14 @@ pub fn battery(caller: Caller, options: &[&str], script: &str) -> Battery {
         value: serde_json::from_slice(&out.stdout).unwrap_or(Value::Null),
         stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
     }
+}
+
+/// The most important attacks, those that look at every rule of the policy's own filter, and those on what
+/// some policies give in part: programs to be started, and calls that take ids.
+pub fn most_important() -> String {
+    let stars = all().into_iter().filter(|a| a.star && a.not_applicable().is_none()).map(|a| a.id);
+    let stars: Vec<&str> = stars.collect();
+    format!("{},FS-21,FS-27,KX-43,SC,SA", stars.join(","))
 }
 
 /// Ids of the attacks that came to this.
