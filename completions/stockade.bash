@@ -1509,7 +1509,7 @@ _stockade() {
             return 0
             ;;
         stockade__subcmd__run)
-            opts="-p -i -q -v -h --policy --image --ceiling --report --stdin --stdout --stderr --env --ro --rw --out --degrade --cgroup --store --explain --root --verify --quiet --verbose --cpu-time --wall-time --memory --processes --open-files --file-size --output --stack --tmp --help"
+            opts="-p -i -q -v -h --policy --image --ceiling --report --stdin --stdout --stderr --env --ro --rw --out --work --degrade --cgroup --store --explain --root --verify --quiet --verbose --cpu-time --wall-time --memory --processes --open-files --file-size --output --stack --tmp --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1564,6 +1564,10 @@ _stockade() {
                     return 0
                     ;;
                 --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --work)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

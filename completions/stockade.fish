@@ -44,6 +44,7 @@ complete -c stockade -n "__fish_stockade_using_subcommand run" -l env -d 'Adds a
 complete -c stockade -n "__fish_stockade_using_subcommand run" -l ro -d 'Shows a file or directory of the host, read-only [default BOX: the same path]' -r
 complete -c stockade -n "__fish_stockade_using_subcommand run" -l rw -d 'Shows a directory or file of the host that may be written, without programs, devices or links' -r
 complete -c stockade -n "__fish_stockade_using_subcommand run" -l out -d 'Collects what the box has made below BOX, after its end: regular files only [default BOX: /out]' -r
+complete -c stockade -n "__fish_stockade_using_subcommand run" -l work -d 'Copies a directory into the work tree of a policy that has one, like ci; the host\'s stays as it is' -r
 complete -c stockade -n "__fish_stockade_using_subcommand run" -l degrade -d 'Runs although this host cannot give that layer in full; the report says so' -r
 complete -c stockade -n "__fish_stockade_using_subcommand run" -l cgroup -d 'A delegated cgroup (v2) that contains the one stockade runs in' -r -F
 complete -c stockade -n "__fish_stockade_using_subcommand run" -l store -d 'Where root file systems are kept [default: $STOCKADE_STORE, or stockade\'s place among the user\'s data]' -r -F

@@ -10,7 +10,7 @@ use common::{Caller, payload, run};
 use policy_support::{CALLS, comment, number, policy, when};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use stockade::policy::ceiling::{Asked, AskedBind};
+use stockade::policy::ceiling::{Asked, AskedBind, Way};
 use stockade::policy::model::*;
 use stockade::policy::{self, Ceiling, Findings, Located, Overrides, names};
 use stockade::sandbox::seccomp::{self, ARCH_X86_64, Answer, Call, Rules, decide};
@@ -208,15 +208,16 @@ fn options_beyond_are_told_by_their_names() {
         ceiling_of(&native(""), r#"{ "env": ["CI_*", "LANG"], "ro": ["/srv/data"], "rw": ["/srv/out"] }"#);
     let job = job(&native(""));
     let env = |name: &str| Overrides { env: vec![(name.into(), "x".into())], ..Overrides::default() };
-    let bind = |host: &str, write| AskedBind { host: PathBuf::from(host), write };
+    let bind = |host: &str, way| AskedBind { host: PathBuf::from(host), way };
     for name in ["LANG", "CI_", "CI_JOB"] {
         asked(&site, &job, &env(name), &[]).unwrap();
     }
     for good in [
-        bind("/srv/data", false),
-        bind("/srv/data/a/b", false),
-        bind("/srv/out/x", true),
-        bind("/srv/out", false),
+        bind("/srv/data", Way::Read),
+        bind("/srv/data/a/b", Way::Read),
+        bind("/srv/out/x", Way::Write),
+        bind("/srv/out", Way::Read),
+        bind("/srv/data/tree", Way::Copy),
     ] {
         asked(&site, &job, &Overrides::default(), std::slice::from_ref(&good)).unwrap();
     }
@@ -225,13 +226,18 @@ fn options_beyond_are_told_by_their_names() {
         assert_eq!(excess(&findings), [(expected.to_owned(), None)]);
     };
     told(&env("LANGUAGE"), &[], "--env `LANGUAGE` goes beyond the ceiling");
-    told(&Overrides::default(), &[bind("/srv/data", true)], "--rw `/srv/data` goes beyond the ceiling");
+    told(&Overrides::default(), &[bind("/srv/data", Way::Write)], "--rw `/srv/data` goes beyond the ceiling");
     told(
         &Overrides::default(),
-        &[bind("/srv/database", false)],
+        &[bind("/srv/database", Way::Read)],
         "--ro `/srv/database` goes beyond the ceiling",
     );
-    told(&Overrides::default(), &[bind("/srv", false)], "--ro `/srv` goes beyond the ceiling");
+    told(&Overrides::default(), &[bind("/srv", Way::Read)], "--ro `/srv` goes beyond the ceiling");
+    told(
+        &Overrides::default(),
+        &[bind("/home/me/tree", Way::Copy)],
+        "--work `/home/me/tree` goes beyond the ceiling",
+    );
     let degrade = Overrides { degrade: vec![stockade::Layer::Cgroup], ..Overrides::default() };
     told(&degrade, &[], "--degrade cgroup goes beyond the ceiling");
     let memory = Overrides { memory: Some(1 << 30), ..Overrides::default() };
@@ -248,7 +254,7 @@ fn link_out_of_an_allowed_directory_is_followed_before_it_is_judged() {
         Some("/srv/data/link") => PathBuf::from("/etc"),
         _ => path.to_owned(),
     };
-    let binds = [AskedBind { host: "/srv/data/link".into(), write: false }];
+    let binds = [AskedBind { host: "/srv/data/link".into(), way: Way::Read }];
     let asked = Asked { overrides: &Overrides::default(), binds: &binds, real: &leads };
     let findings = site.judge(&job(&native("")), &asked).unwrap_err();
     let message = "--ro `/srv/data/link` (it leads to /etc) goes beyond the ceiling";

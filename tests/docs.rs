@@ -121,6 +121,17 @@ fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     }
 }
 
+/// A policy with a work tree, and a directory of which a part is left out.
+fn work_tree() -> (String, String) {
+    let (policy, tree) = (common::work().join("documented.json"), common::work().join("documented"));
+    let text = r#"{"version": 1, "name": "w", "comment": "c", "extends": "native", "paths+": [{"at": "/work",
+        "from": "work", "size": "1MiB", "inodes": 9, "access": ["read"], "comment": "c"}]}"#;
+    std::fs::write(&policy, text).unwrap();
+    std::fs::create_dir(&tree).unwrap();
+    nix::unistd::mkfifo(&tree.join("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    [policy, tree].map(|path| path.to_str().unwrap().to_owned()).into()
+}
+
 #[test]
 fn report_fields_are_all_documented_and_none_is_made_up() {
     let probe = payload("probe.c", &["-static", "-pthread"]);
@@ -130,11 +141,15 @@ fn report_fields_are_all_documented_and_none_is_made_up() {
         "#include <fcntl.h>\nint main(void) { return creat(\"/out/a\\tb\", 0644) < 0; }",
         &["-static"],
     );
+    let (policy, tree) = work_tree();
     // With violations; with a layer that is degraded; with files that are left out; explained; ended by a signal; never started.
     let reports = [
         run(caller, &probe).args(["sibling"]).go().report,
         run(Caller::User, &probe).args(["exit", "3"]).go().report,
-        run(caller, &collects).options(["--out", "documented"]).go().report,
+        run(caller, &collects)
+            .options(["--out", "documented", "--policy", &policy, "--work", &tree])
+            .go()
+            .report,
         run(caller, &probe)
             .options(["--explain"])
             .args(["cat", "/etc/passwd", "/etc/hostname", "/no/such"])

@@ -171,8 +171,8 @@ fn user_of_affinity_runs_when_its_explanation_is_followed() {
 }
 
 #[test]
-fn user_of_chmod_runs_when_its_explanation_is_followed() {
-    call(&["chmod"], "chmod");
+fn user_of_utime_runs_when_its_explanation_is_followed() {
+    call(&["utime"], "utime");
 }
 
 #[test]

@@ -50,6 +50,8 @@ enum Way {
     Loopback,
     /// There is no overlay.
     NoOverlay,
+    /// A directory of the host is copied.
+    Work,
 }
 
 /// How to reach a step; `None`: this caller never makes it.
@@ -62,6 +64,7 @@ fn way_to(step: Step, caller: Caller) -> Option<Way> {
         Step::BindOpen if root => None,
         Step::BindOpen | Step::BindFlags => Some(Way::Bind),
         Step::LoopbackUp => Some(Way::Loopback),
+        Step::WorkCopy => Some(Way::Work),
         // Only in boxes made ahead, and where a CPU is asked for.
         Step::PayloadLater | Step::ReceiveJob | Step::HandJob | Step::PinCpu => None,
         Step::FsIds | Step::Groups if !root => None,
@@ -115,6 +118,17 @@ fn loopback_policy() -> String {
     path.display().to_string()
 }
 
+fn work_policy() -> String {
+    let path = common::work().join("work-tree.json");
+    let policy = json!({
+        "version": 1, "name": "works", "comment": "a test", "extends": "native",
+        "paths+": [{ "at": "/work", "from": "work", "size": "1MiB", "inodes": 10000,
+                     "access": ["read", "write", "create"], "comment": "a test" }],
+    });
+    std::fs::write(&path, policy.to_string()).unwrap();
+    path.display().to_string()
+}
+
 /// One run with these faults.
 fn with_faults(caller: Caller, way: Way, faults: &str, more: &[&str]) -> Ran {
     let mut options: Vec<String> = more.iter().map(|s| (*s).to_owned()).collect();
@@ -124,6 +138,9 @@ fn with_faults(caller: Caller, way: Way, faults: &str, more: &[&str]) -> Ran {
         Way::Private => options.extend(["--store".into(), "/proc/nowhere".into()]),
         Way::Bind => options.extend(["--ro".into(), "/etc/alternatives:/mnt".into()]),
         Way::Loopback => options.extend(["-p".into(), loopback_policy()]),
+        Way::Work => {
+            options.extend(["-p".into(), work_policy(), "--work".into(), "/etc/alternatives".into()]);
+        }
         Way::NoOverlay => faults.push_str(",overlay-create:EPERM"),
     }
     let ran = run(caller, canary())
@@ -209,7 +226,7 @@ fn every_step_that_fails_is_named_or_replaced_and_nothing_is_left() {
     let mut failures = Failures::default();
     for caller in Caller::all() {
         // The control: without a fault it runs, and each way to reach a step works.
-        for way in [Way::Plain, Way::Private, Way::Bind, Way::Loopback, Way::NoOverlay] {
+        for way in [Way::Plain, Way::Private, Way::Bind, Way::Loopback, Way::NoOverlay, Way::Work] {
             assert_ran(&with_faults(caller, way, "", &[]), &format!("{caller:?} {way:?}"), &[]);
         }
         let mut unreached = Vec::new();

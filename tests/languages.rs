@@ -10,7 +10,7 @@ mod corpus;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Caller, run, sample, skip};
+use common::{Caller, leaves_of, run, sample, skip};
 use corpus::{Language, Program, java_bare, java_jar, java_program, language, sources};
 
 /// In the box: the same output and status as bare, or the verdict that the program says.
@@ -25,6 +25,18 @@ fn compare(caller: Caller, policy: &str, program: &Program, bare: impl Fn(&Progr
     let what = format!("{caller:?} {policy} {}", program.name);
     if let Some(verdict) = program.directive("verdict") {
         assert_eq!(ran.verdict(), verdict, "{what}: {}", ran.all());
+        if let Some(limit) = verdict.strip_suffix("_limit") {
+            assert_eq!(ran.status, 124, "{what}: {}", ran.all());
+            let name = match limit {
+                "cpu" => "cpu_time",
+                "wall" => "wall_time",
+                other => other,
+            };
+            let hit = ran.report["limits_hit"].as_array().unwrap();
+            assert!(hit.iter().any(|l| l == name), "{what}: {}", ran.all());
+        }
+        assert_eq!(ran.report["cleanup"]["ok"], true, "{what}: {}", ran.all());
+        assert_eq!(leaves_of(ran.pid), [""; 0], "{what}");
         return;
     }
     let (status, signaled, stdout) = bare(program);

@@ -60,12 +60,10 @@ fn dangerous_call_without_its_name_in_the_comment_is_told() {
 fn forgotten_synonym_is_told() {
     raised(
         "synonym",
-        "`chmod` is allowed, and `fchmod`, `fchmodat` forgotten",
+        "`setxattr` is allowed, and `lsetxattr`, `fsetxattr` forgotten",
+        &allow(r#"{ "calls": ["setxattr"], "comment": "setxattr: tar" }"#),
         &allow(
-            r#"{ "calls": ["chmod"], "unless": [{ "arg": "mode", "any_bit": "06000" }], "otherwise": "EPERM", "comment": "tar" }"#,
-        ),
-        &allow(
-            r#"{ "calls": ["chmod"], "unless": [{ "arg": "mode", "any_bit": "06000" }], "otherwise": "EPERM", "comment": "tar; no fchmod and no fchmodat, which it does not use" }"#,
+            r#"{ "calls": ["setxattr"], "comment": "setxattr: tar; no lsetxattr and no fsetxattr, which it does not use" }"#,
         ),
     );
 }

@@ -93,7 +93,12 @@ int main(void) {
     say("rename", rename("/out/made", "/out/dir/made"));
     say("symlink", syscall(SYS_symlink, "/etc", "/out/link"));
     say("mknod", syscall(SYS_mknod, "/out/node", 010644, 0));
-    say("chmod", syscall(SYS_chmod, "/out/dir/made", 04755));
+    say("chmod-setuid", syscall(SYS_chmod, "/out/dir/made", 04755));
+    say("fchmod-setgid", syscall(SYS_fchmod, fd, 02755));
+    say("fchmodat-setuid", syscall(SYS_fchmodat, AT_FDCWD, "/out/dir/made", 04755));
+    say("fchmodat2-setuid", syscall(452, AT_FDCWD, "/out/dir/made", 04755, 0));
+    say("chmod", syscall(SYS_chmod, "/out/dir/made", 0705));
+    say("fchmod", syscall(SYS_fchmod, fd, 0711));
     say("link", syscall(SYS_link, "/out/dir/made", "/out/hard"));
 }"#,
         &[],
@@ -103,10 +108,11 @@ int main(void) {
         let spec = format!("{}:/out", dir.display());
         let ran = run(caller, &maker).options(["--rw", &spec]).go();
         let expected = "create ok\nwrite ok\nmap-exec EPERM\nmkdir ok\nsetuid-create EPERM\nrename ok\n\
-                        symlink ENOSYS\nmknod ENOSYS\nchmod ENOSYS\nlink ENOSYS\n";
+                        symlink ENOSYS\nmknod ENOSYS\nchmod-setuid EPERM\nfchmod-setgid EPERM\n\
+                        fchmodat-setuid EPERM\nfchmodat2-setuid EPERM\nchmod ok\nfchmod ok\nlink ENOSYS\n";
         assert_eq!(ran.text(), expected, "{}", ran.all());
         let made = fs::metadata(dir.join("dir/made")).unwrap();
-        assert_eq!(made.mode() & 0o7000, 0);
+        assert_eq!(made.mode() & 0o7777, 0o711);
         assert_ne!(made.uid(), 0, "a file of root's was made from inside");
         fs::remove_dir_all(&dir).unwrap();
     }

@@ -12,14 +12,14 @@ use clap::Args;
 
 use stockade::error::{Error, Kind, Result, io_text};
 use stockade::image::store::Ref;
-use stockade::policy::ceiling::{Asked, AskedBind};
+use stockade::policy::ceiling::{Asked, AskedBind, Way};
 use stockade::policy::model::{Policy, Stack, Verify, Word};
 use stockade::policy::{Ceiling, Located, Overrides, is_file_argument, units};
 use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 use stockade::report::write::Sink;
 use stockade::sandbox::{
-    Bind, Input, Out, Outcome, Output, RootChoice, Sandbox, StoreChoice, images, refusal_report,
+    Bind, Input, Out, Outcome, Output, RootChoice, Sandbox, StoreChoice, Work, images, refusal_report,
 };
 use stockade::{Layer, policy, sandbox};
 
@@ -77,6 +77,10 @@ pub struct Run {
     /// Collects what the box has made below BOX, after its end: regular files only [default BOX: /out].
     #[arg(long, value_name = "DIR[:BOX]")]
     out: Vec<String>,
+
+    /// Copies a directory into the work tree of a policy that has one, like ci; the host's stays as it is.
+    #[arg(long, value_name = "DIR[:BOX]")]
+    work: Option<String>,
 
     /// Runs although this host cannot give that layer in full; the report says so.
     #[arg(long, value_name = "LAYER", value_parser = parse_layer)]
@@ -246,8 +250,9 @@ impl Run {
             }
         }
         let outs = self.out.iter().map(|spec| Out::parse(spec)).collect::<Result<Vec<_>>>()?;
+        let mut work = self.work.as_deref().map(|spec| Work::parse(spec, &cwd)).transpose()?;
         self.refuse_in_reach(report, &binds, &outs)?;
-        let note = job.map(|(path, job)| self.below(path, &job, &mut binds)).transpose()?;
+        let note = job.map(|(path, job)| self.below(path, &job, &mut binds, work.as_mut())).transpose()?;
         let stdin = match &self.stdin {
             Some(path) => Input::File(open_input(path, "--stdin")?),
             None => Input::Inherit,
@@ -290,6 +295,9 @@ impl Run {
         for out in outs {
             builder = builder.out(out);
         }
+        if let Some(work) = work {
+            builder = builder.work(work);
+        }
         for (name, value) in self.env {
             builder = builder.env(name, value);
         }
@@ -308,21 +316,32 @@ impl Run {
 
     /// Holds the request to a ceiling; answers what the report says of it. Binds are
     /// made of the paths that were judged, so that no link leads elsewhere later.
-    fn below(&self, path: &Path, job: &Located, binds: &mut [Bind]) -> Result<String> {
+    fn below(
+        &self,
+        path: &Path,
+        job: &Located,
+        binds: &mut [Bind],
+        work: Option<&mut Work>,
+    ) -> Result<String> {
         let name = path.display().to_string();
         let text = policy::read_file(path).map_err(|e| {
             Error::new(Kind::Policy, format!("cannot read the ceiling {name}: {}", io_text(&e)))
         })?;
         let ceiling = Ceiling::parse(&name, &text)?;
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let asked: Vec<AskedBind> =
-            binds.iter().map(|b| AskedBind { host: b.host.clone(), write: b.write }).collect();
+        let way = |bind: &Bind| if bind.write { Way::Write } else { Way::Read };
+        let mut asked: Vec<AskedBind> =
+            binds.iter().map(|b| AskedBind { host: b.host.clone(), way: way(b) }).collect();
+        asked.extend(work.iter().map(|w| AskedBind { host: w.host.clone(), way: Way::Copy }));
         let overrides =
             Overrides { env: self.env.clone(), degrade: self.degrade.clone(), ..self.overrides() };
         job.policy().with_overrides(&overrides)?;
         ceiling.judge(job, &Asked { overrides: &overrides, binds: &asked, real: &real })?;
         for bind in binds {
             bind.host = real(&bind.host);
+        }
+        if let Some(work) = work {
+            work.host = real(&work.host);
         }
         let policy = ceiling.policy();
         Ok(format!("below the ceiling {} ({})", policy.name, policy.digest))

@@ -45,8 +45,19 @@ pub struct Asked<'a> {
 pub struct AskedBind {
     /// The path on the host.
     pub host: PathBuf,
-    /// Whether it may be written.
-    pub write: bool,
+    /// How.
+    pub way: Way,
+}
+
+/// How something of the host comes into a box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It is shown, and can be read.
+    Read,
+    /// It is shown, and can be written.
+    Write,
+    /// It is copied, which takes no more than reading it.
+    Copy,
 }
 
 impl Ceiling {
@@ -197,20 +208,21 @@ impl Ceiling {
         let host = real(&bind.host);
         let below =
             |list: &[Spanned<String>]| list.iter().any(|p| host.starts_with(real(Path::new(&p.value))));
-        if below(&self.more.rw) || (!bind.write && below(&self.more.ro)) {
+        if below(&self.more.rw) || (bind.way != Way::Write && below(&self.more.ro)) {
             return None;
         }
-        let (option, list) = if bind.write { ("--rw", &self.more.rw) } else { ("--ro", &self.more.ro) };
+        let (option, field, list) = match bind.way {
+            Way::Read => ("--ro", "ro", &self.more.ro),
+            Way::Write => ("--rw", "rw", &self.more.rw),
+            Way::Copy => ("--work", "ro", &self.more.ro),
+        };
         let leads =
             if host == bind.host { String::new() } else { format!(" (it leads to {})", host.display()) };
         let message =
             format!("{option} {}{leads} goes beyond the ceiling", quote(&bind.host.to_string_lossy()));
         let allowed: Vec<&str> = list.iter().map(|p| p.value.as_str()).collect();
         Some(Finding::nowhere(message).help(if allowed.is_empty() {
-            format!(
-                "the ceiling allows no {option}: its `ceiling` has no `{}`",
-                option.trim_start_matches('-')
-            )
+            format!("the ceiling allows no {option}: its `ceiling` has no `{field}`")
         } else {
             format!("the ceiling allows {option} for {} and what is below", super::suggest::list(&allowed))
         }))

@@ -176,14 +176,23 @@ pub enum PathSource {
         /// Files and directories.
         inodes: u64,
     },
+    /// The same, into which a directory of the caller's may be copied at the start.
+    Work {
+        /// Bytes, a multiple of the page size.
+        size: u64,
+        /// Files and directories.
+        inodes: u64,
+    },
 }
 
 impl PathSource {
-    /// Bytes and inodes of what is in memory, and empty at the start.
+    /// Bytes and inodes of what is in memory, and the payload's to write.
     #[must_use]
     pub const fn memory(&self) -> Option<(u64, u64)> {
         match self {
-            Self::Tmpfs { size, inodes } | Self::Out { size, inodes } => Some((*size, *inodes)),
+            Self::Tmpfs { size, inodes } | Self::Out { size, inodes } | Self::Work { size, inodes } => {
+                Some((*size, *inodes))
+            }
             Self::Image | Self::Payload | Self::Proc | Self::Devices(_) => None,
         }
     }
@@ -217,7 +226,7 @@ pub enum Network {
 pub enum Exec {
     /// Only the one the launcher starts; `execve` answers `EACCES` afterwards.
     LaunchOnly,
-    /// Any program of the image.
+    /// Any program of the image, and of a work tree whose `access` has `execute`.
     Image,
 }
 

@@ -216,6 +216,7 @@ fn path(out: &mut String, entry: &PathEntry) {
             PathSource::Devices(_) => "devices",
             PathSource::Tmpfs { .. } => "tmpfs",
             PathSource::Out { .. } => "out",
+            PathSource::Work { .. } => "work",
         },
     );
     if let Some((_, inodes)) = entry.from.memory() {

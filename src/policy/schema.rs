@@ -173,7 +173,7 @@ fn properties() -> Value {
         ),
         "exec": described(
             choice(&["launch-only", "image"]),
-            "Which programs run: the payload alone, or every program of the image (`execve` must be allowed, too).",
+            "Which programs run: the payload alone, or every program of the image and of a work tree with `execute` (`execve` must be allowed, too).",
         ),
         "wx": described(
             choice(&["deny", "allow"]),
@@ -376,8 +376,8 @@ fn path_entry() -> Value {
                 json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": choice(DEVICES) }),
                 "From `devices`: which.",
             ),
-            "size": reference("size", "From `tmpfs` or `out`: its bytes, a whole number of pages of 4KiB."),
-            "inodes": described(count(&bounds::TMPFS_INODES), "From `tmpfs` or `out`: its files and directories."),
+            "size": reference("size", "From `tmpfs`, `out` or `work`: its bytes, a whole number of pages of 4KiB."),
+            "inodes": described(count(&bounds::TMPFS_INODES), "From `tmpfs`, `out` or `work`: its files and directories."),
         }),
         &["at", "from", "access", "comment"],
     );
@@ -389,7 +389,7 @@ fn path_entry() -> Value {
 fn one_source(name: &str, source: RawSource) -> Value {
     let owned: &[&str] = match source {
         RawSource::Devices => &["devices"],
-        RawSource::Tmpfs | RawSource::Out => &["size", "inodes"],
+        RawSource::Tmpfs | RawSource::Out | RawSource::Work => &["size", "inodes"],
         RawSource::Image | RawSource::Payload | RawSource::Proc => &[],
     };
     let mut properties = Map::new();

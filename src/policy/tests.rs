@@ -196,7 +196,7 @@ fn digest_covers_the_meaning_and_not_the_spelling() {
 #[test]
 fn argument_of_sixteen_bits_is_compared_in_sixteen() {
     let policy = good(&child(
-        r#""syscalls+": {"allow": [{"calls": ["chmod"], "if": [{"arg": "mode", "in": ["0644", "0755"]}],
+        r#""syscalls+": {"allow": [{"calls": ["mknod"], "if": [{"arg": "mode", "in": ["0644", "0755"]}],
                                     "otherwise": "EPERM", "comment": "x"}]}"#,
     ));
     let rule = policy.syscalls.allow.last().unwrap();

@@ -145,6 +145,10 @@ pub(super) fn source(source: &PathSource) -> String {
             "an empty file system in memory of {} and {inodes} files, collected where --out asks for it",
             format_size(*size)
         ),
+        PathSource::Work { size, inodes } => format!(
+            "a file system in memory of {} and {inodes} files, with a copy of what --work names",
+            format_size(*size)
+        ),
     }
 }
 
@@ -157,6 +161,7 @@ pub(super) const fn source_name(source: &PathSource) -> &'static str {
         PathSource::Devices(_) => "devices",
         PathSource::Tmpfs { .. } => "tmpfs",
         PathSource::Out { .. } => "out",
+        PathSource::Work { .. } => "work",
     }
 }
 

@@ -10,7 +10,7 @@ use super::explanation::Explanation;
 use super::verdict::{Decision, Verdict, limits_hit, signal_name};
 use crate::Layer;
 use crate::policy::model::{Limits, OnOutput, Stack};
-use crate::sandbox::Collected;
+use crate::sandbox::{Brought, Collected};
 use crate::sys::process::Ended;
 
 /// Name and version of the document.
@@ -241,6 +241,9 @@ pub struct Report {
     pub host: HostReport,
     /// What was left behind.
     pub cleanup: CleanupReport,
+    /// What was copied into the box before it ran, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<Brought>,
     /// What was collected, where that was asked for and the box ran to an end of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<Collected>>,

@@ -163,6 +163,7 @@ fn build(steps: Steps) -> Result<(), Failed> {
     // On the unified hierarchy only the host's root may put a child into the leaf.
     namespaces::use_box_ids_for_files(steps)?;
 
+    inherited::modes_as_planned(steps)?;
     root::fill(steps)?;
     let built = Built {
         root: base.kind,

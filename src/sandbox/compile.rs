@@ -24,6 +24,7 @@ use super::out::{OpenOut, Out};
 use super::plan::{ENTRY_FDS, Entry, Late, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Ends, Input, Output, Streams};
+use super::work::{Brought, OpenWork, Work};
 use super::{blockers, landlock, rlimits, seccomp};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
@@ -68,6 +69,8 @@ pub struct Request {
     pub binds: Vec<Bind>,
     /// What is collected after the box is dead.
     pub outs: Vec<Out>,
+    /// A directory that is copied into the box.
+    pub work: Option<Work>,
     /// Standard input.
     pub stdin: Input,
     /// Standard output.
@@ -104,6 +107,7 @@ impl Request {
             env: Vec::new(),
             binds: Vec::new(),
             outs: Vec::new(),
+            work: None,
             stdin: Input::Null,
             stdout: Output::Null,
             stderr: Output::Null,
@@ -171,6 +175,8 @@ pub struct Compiled {
     pub binds: Vec<OpenBind>,
     /// Where on the host goes what the box makes.
     pub outs: Vec<OpenOut>,
+    /// What was copied into the box.
+    pub work: Option<Brought>,
     /// Whether the report must have the payload's digest.
     pub want_digest: bool,
     /// That digest, where it is known without looking at the box's copy.
@@ -203,7 +209,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let host = Host::get();
     let as_root = host.uid == 0;
     let payload_size = seen.payload_size();
-    let Seen { payload, binds, outs, with_places, image, verified, store, notes: found } = seen;
+    let Seen { payload, binds, outs, work, with_places, image, verified, store, notes: found } = seen;
     let payload = match payload {
         PayloadSeen::Open(payload) => Some(payload),
         PayloadSeen::None | PayloadSeen::Later => None,
@@ -214,7 +220,14 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let mut notes = request.notes;
     notes.extend(found);
     let layout = Layout::new(&policy, &binds)?;
-    let prepared = layout.prepare(&image, payload_size)?;
+    let mut prepared = layout.prepare(&image, payload_size)?;
+    let (work, work_pack) = match work {
+        Some(OpenWork { entries, pack, told }) => {
+            prepared.fill(&told.at, entries);
+            (Some(told), Some(pack))
+        }
+        None => (None, None),
+    };
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
     let rules = seccomp::Rules::of(&policy, &seccomp::table);
@@ -263,6 +276,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let mut keep: Vec<RawFd> = [&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()).into();
     keep.extend(job_child.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(payload.iter().map(|p| p.file.as_raw_fd()));
+    keep.extend(work_pack.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(root_files.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(binds.iter().filter_map(OpenBind::mount_fd));
     keep.sort_unstable();
@@ -330,6 +344,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     for_children.extend(payload.map(|p| OwnedFd::from(p.file)));
     for_children.extend([inside.stdin, inside.stdout, inside.stderr]);
     for_children.extend(root_files);
+    for_children.extend(work_pack);
     Ok(Compiled {
         filters: filters.filters() as u64,
         instructions: filters.instructions(),
@@ -358,6 +373,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         explainer,
         binds,
         outs,
+        work,
         policy,
     })
 }

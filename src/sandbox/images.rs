@@ -439,6 +439,7 @@ fn private_plan(entries: &[image::PrivateEntry], pack: Option<&File>) -> Result<
             kind,
             mode: u32::from(entry.mode),
             mtime: entry.mtime,
+            nanos: 0,
         });
     }
     let text = |text: String| CString::new(text).unwrap_or_default();

@@ -23,6 +23,11 @@ pub fn supervisor_lives(plan: &Plan) -> sys::Result<()> {
     if fd::hung_up(plan.control)? { Err(Errno::EPIPE) } else { Ok(()) }
 }
 
+/// Child only: what is made for the box has the modes that the plan says.
+pub fn modes_as_planned(steps: Steps) -> Result<(), Failed> {
+    steps.call(Step::MiddleUmask, || process::umask(0))
+}
+
 /// Child only: back to what a program may expect.
 pub fn reset(steps: Steps) -> Result<(), Failed> {
     for signal in 1..=LAST_SIGNAL {

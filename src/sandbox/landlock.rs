@@ -93,6 +93,12 @@ pub fn rights_of(access: Access) -> BitFlags<AccessFs> {
     rights
 }
 
+/// The same in a work tree, where a link is a file like others: nobody else follows it.
+#[must_use]
+pub fn rights_of_work(access: Access) -> BitFlags<AccessFs> {
+    rights_of(access) | if access.create { AccessFs::MakeSym.into() } else { BitFlags::empty() }
+}
+
 /// One grant, before it is known what the kernel can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {

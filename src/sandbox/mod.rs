@@ -43,6 +43,7 @@ mod traces;
 mod urgency;
 mod verify;
 mod watch;
+mod work;
 
 pub use images::{RootChoice, StoreChoice};
 pub use out::{Collected, Out, Skipped};
@@ -51,3 +52,4 @@ pub use root::Bind;
 pub use run::{Builder, Canceller, Outcome, Running, Sandbox, refusal_report};
 pub use streams::{Input, Output};
 pub use supervise::Cancel;
+pub use work::{Brought, Work};

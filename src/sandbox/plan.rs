@@ -60,6 +60,8 @@ pub struct PrivateEntry {
     pub mode: u32,
     /// Modification time, seconds.
     pub mtime: i64,
+    /// And nanoseconds: what was built from what is told by them.
+    pub nanos: u32,
 }
 
 /// What a private entry is.
@@ -106,6 +108,8 @@ pub enum MountKind {
         mode: CString,
         /// Directories made in it as mount points for later ones.
         places: Vec<Place>,
+        /// What is in it from the start, parents first.
+        tree: Vec<PrivateEntry>,
     },
     /// The directory that holds the payload: a tmpfs with one file.
     Payload {

@@ -22,6 +22,7 @@ use super::streams::{Input, Output};
 use super::supervise::{Cancel, Supervisor};
 use super::verify;
 use super::watch::{self, Watch};
+use super::work::Work;
 use crate::Layer;
 use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
 use crate::image::digest::{Digest, Hasher};
@@ -330,6 +331,7 @@ fn report(
         }),
         host: host_report(compiled.cgroup),
         cleanup: CleanupReport { ok: left.is_empty(), left },
+        work: compiled.work.clone(),
         outputs: None,
         explanations: compiled.explainer.is_some().then(Vec::new),
         exit_status: judged.exit_status,
@@ -378,6 +380,7 @@ pub fn refusal_report(error: &Error) -> Report {
         payload: None,
         host: host_report(None),
         cleanup: CleanupReport { ok: true, left: Vec::new() },
+        work: None,
         outputs: None,
         explanations: None,
         exit_status: error.kind().exit_code(),
@@ -460,6 +463,12 @@ impl Builder {
     /// A directory of the host that gets what the box makes, after its end.
     pub fn out(mut self, out: Out) -> Self {
         self.request.outs.push(out);
+        self
+    }
+
+    /// A directory that is copied into the box, where the policy has a work tree.
+    pub fn work(mut self, work: Work) -> Self {
+        self.request.work = Some(work);
         self
     }
 

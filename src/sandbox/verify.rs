@@ -129,6 +129,12 @@ pub fn subject(plan: &Plan, step: Step, index: usize) -> String {
             RootPlan::Private { entries, .. } => entries.get(index).map(|e| rooted(&e.path)),
             RootPlan::Tree { .. } => None,
         },
+        Step::WorkCopy => plan.mounts.iter().find_map(|m| match &m.kind {
+            MountKind::Tmpfs { tree, .. } => {
+                tree.get(index).map(|e| format!("{}/{}", rooted(&m.at), c(&e.path)))
+            }
+            _ => None,
+        }),
         Step::MountTmpfs
         | Step::OpenTarget
         | Step::AttachMount

@@ -54,6 +54,8 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Watch {
     start: Start,
+    /// Bytes in its file systems before it ran: a work tree is not the payload's doing.
+    tmpfs_before: u64,
     ledger: Ledger,
     cpu_ns: u64,
     user_ns: Option<u64>,
@@ -68,6 +70,7 @@ impl Watch {
     #[must_use]
     pub fn new(start: Start) -> Self {
         Self {
+            tmpfs_before: start.tmpfs.iter().map(used_bytes).sum(),
             start,
             ledger: Ledger::default(),
             cpu_ns: 0,
@@ -132,7 +135,8 @@ impl Watch {
     }
 
     fn in_tmpfs(&self) -> u64 {
-        self.start.tmpfs.iter().map(used_bytes).sum()
+        let used: u64 = self.start.tmpfs.iter().map(used_bytes).sum();
+        used.saturating_sub(self.tmpfs_before)
     }
 
     /// Every page once, whoever shares it.

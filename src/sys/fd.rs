@@ -247,12 +247,12 @@ pub fn fchmod(fd: RawFd, mode: u32) -> Result<()> {
     unsafe { raw!(fchmod, fd, mode) }.map(drop)
 }
 
-/// Sets the modification time to whole seconds; the access time too.
+/// Sets the modification time; the access time too.
 ///
 /// # References
 /// `utimensat(2)`
-pub fn set_mtime(fd: RawFd, seconds: i64) -> Result<()> {
-    let time = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
+pub fn set_mtime(fd: RawFd, seconds: i64, nanos: u32) -> Result<()> {
+    let time = libc::timespec { tv_sec: seconds, tv_nsec: i64::from(nanos) };
     let times = [time, time];
     // SAFETY: a null path means the descriptor itself; times is a live array of two.
     unsafe { raw!(utimensat, fd, std::ptr::null::<u8>(), times.as_ptr(), 0) }.map(drop)

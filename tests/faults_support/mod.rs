@@ -35,7 +35,9 @@ pub fn v2() -> bool {
 pub fn errnos(step: Step) -> &'static [&'static str] {
     match step {
         Step::CloneMiddle | Step::CloneInit | Step::ClonePayload => &["EAGAIN", "ENOMEM", "EPERM", "ENOSPC"],
-        Step::MountTmpfs | Step::PayloadCopy | Step::CopyRoot => &["ENOSPC", "ENOMEM", "EPERM"],
+        Step::MountTmpfs | Step::PayloadCopy | Step::CopyRoot | Step::WorkCopy => {
+            &["ENOSPC", "ENOMEM", "EPERM"]
+        }
         Step::MakeLeaf => &["EEXIST", "EROFS", "EACCES", "ENOSPC"],
         Step::SetLimit => &["EBUSY", "EINVAL", "EACCES"],
         Step::MakePipes => &["EMFILE", "ENFILE"],

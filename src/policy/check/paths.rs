@@ -91,6 +91,7 @@ fn counts(document: &Document, raw: &[RawPath], collector: &mut Collector) {
         (RawSource::Payload, document.payload.spanned().is_some()),
         (RawSource::Proc, false),
         (RawSource::Devices, false),
+        (RawSource::Work, false),
     ] {
         let mut of_kind = raw.iter().filter_map(|p| p.from.as_ref()).filter(|f| f.value == kind);
         let first: Option<&Spanned<RawSource>> = of_kind.next();

@@ -21,6 +21,7 @@ pub(in super::super) enum RawSource {
     Devices,
     Tmpfs,
     Out,
+    Work,
 }
 
 impl RawSource {
@@ -31,6 +32,7 @@ impl RawSource {
         ("devices", Self::Devices),
         ("tmpfs", Self::Tmpfs),
         ("out", Self::Out),
+        ("work", Self::Work),
     ];
 
     pub(in super::super) fn name(self) -> &'static str {
@@ -45,6 +47,7 @@ impl RawSource {
             Self::Proc => (&["read"], "nothing there is meant to be written or run"),
             Self::Devices => (&["read", "write"], "no device can be made or run"),
             Self::Tmpfs | Self::Out => (&["read", "write", "create"], "what can be written cannot be run"),
+            Self::Work => (&["read", "write", "create", "execute"], "a work tree is built and run"),
         }
     }
 
@@ -54,7 +57,7 @@ impl RawSource {
             Self::Image => Some(("/", "the image is the root")),
             Self::Proc => Some(("/proc", "programs look for it there only")),
             Self::Devices => Some(("/dev", "programs look for them there only")),
-            Self::Payload | Self::Tmpfs | Self::Out => None,
+            Self::Payload | Self::Tmpfs | Self::Out | Self::Work => None,
         }
     }
 }
@@ -121,14 +124,14 @@ impl Reader<'_> {
     fn path_source(&mut self, fields: &Fields<'_, '_>, from: RawSource) -> Option<PathSource> {
         let belong: &[&str] = match from {
             RawSource::Devices => &["devices"],
-            RawSource::Tmpfs | RawSource::Out => &["size", "inodes"],
+            RawSource::Tmpfs | RawSource::Out | RawSource::Work => &["size", "inodes"],
             RawSource::Image | RawSource::Payload | RawSource::Proc => &[],
         };
         for name in ["devices", "size", "inodes"] {
             if let Some(key) = fields.key(name)
                 && !belong.contains(&name)
             {
-                let owner = if name == "devices" { "`devices`" } else { "`tmpfs` or `out`" };
+                let owner = if name == "devices" { "`devices`" } else { "`tmpfs`, `out` or `work`" };
                 let message = format!("a path from `{}` has no `{name}`", from.name());
                 self.say(Finding::at(key, message).help(format!("only a path from {owner} has it")));
             }
@@ -141,12 +144,13 @@ impl Reader<'_> {
             RawSource::Devices => {
                 fields.get("devices").and_then(|v| self.devices(v)).map(PathSource::Devices)
             }
-            RawSource::Tmpfs | RawSource::Out => {
+            RawSource::Tmpfs | RawSource::Out | RawSource::Work => {
                 let size = fields.get("size").and_then(|v| self.tmpfs_size(v));
                 let inodes = fields.get("inodes").and_then(|v| self.bounded(v, &bounds::TMPFS_INODES));
                 let (size, inodes) = (size?, inodes?.value);
                 Some(match from {
                     RawSource::Out => PathSource::Out { size, inodes },
+                    RawSource::Work => PathSource::Work { size, inodes },
                     _ => PathSource::Tmpfs { size, inodes },
                 })
             }

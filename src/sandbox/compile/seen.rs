@@ -17,6 +17,7 @@ use crate::sandbox::images::{self, Chosen};
 use crate::sandbox::late;
 use crate::sandbox::out::{self, OpenOut};
 use crate::sandbox::root::{Layout, OpenBind};
+use crate::sandbox::work::OpenWork;
 use crate::sys;
 
 /// What a look at the host has found for a request.
@@ -28,6 +29,8 @@ pub struct Seen {
     pub(super) binds: Vec<OpenBind>,
     /// Where on the host goes what the box makes.
     pub(super) outs: Vec<OpenOut>,
+    /// What is copied into the box.
+    pub(super) work: Option<OpenWork>,
     /// The policy with the places of those, where there are any.
     pub(super) with_places: Option<Policy>,
     /// The root.
@@ -63,6 +66,8 @@ pub fn look(request: &Request) -> Result<Seen> {
         .iter()
         .map(|b| b.open(host.uid == 0, allows(&request.policy, libc::SYS_socket)))
         .collect::<Result<Vec<_>>>()?;
+    let work = request.work.as_ref().map(|work| work.open(&request.policy)).transpose()?;
+    notes.extend(work.as_ref().and_then(OpenWork::note));
     // Last of these: a directory that is missing is made.
     let (outs, with_places) = match request.outs.is_empty() {
         true => (Vec::new(), None),
@@ -88,7 +93,7 @@ pub fn look(request: &Request) -> Result<Seen> {
     let Chosen { root, verified, store } =
         images::choose(&wanted, payload.as_ref().map(|p| &p.file), &mut notes)?;
     let payload = payload.map_or(PayloadSeen::None, PayloadSeen::Open);
-    Ok(Seen { payload, binds, outs, with_places, image: Arc::new(root), verified, store, notes })
+    Ok(Seen { payload, binds, outs, work, with_places, image: Arc::new(root), verified, store, notes })
 }
 
 impl Seen {
@@ -103,6 +108,7 @@ impl Seen {
             payload,
             binds: Vec::new(),
             outs: Vec::new(),
+            work: None,
             with_places: None,
             image: Arc::clone(&self.image),
             verified: self.verified,

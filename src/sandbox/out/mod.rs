@@ -22,6 +22,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use collect::{Collected, Skipped, collect};
+pub use names::shown;
 
 use crate::error::{Error, Kind, Result, io_text};
 use crate::policy::model::{Access, PathEntry, PathSource, Policy};

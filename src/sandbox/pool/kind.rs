@@ -31,7 +31,7 @@ pub struct Kind {
 impl Kind {
     /// Whether nothing of the host's is shown or kept, and nobody takes notes: what is, only the job tells.
     pub fn is_known_before(request: &Request) -> bool {
-        request.binds.is_empty() && request.outs.is_empty() && !request.explain
+        request.binds.is_empty() && request.outs.is_empty() && request.work.is_none() && !request.explain
     }
 
     /// `None`: a box for this request cannot be made before it is known.

@@ -164,14 +164,16 @@ pub fn fill(steps: Steps) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Child only: one entry of a private root.
+/// Child only: one entry of a private root, or of a work tree.
 fn copy_entry(root: RawFd, entry: &PrivateEntry) -> sys::Result<()> {
     let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+    let place = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
     match &entry.kind {
-        PrivateKind::Dir => {
-            fd::mkdirat(root, &entry.path, entry.mode)?;
-            Ok(())
-        }
+        PrivateKind::Dir => match fd::mkdirat(root, &entry.path, entry.mode) {
+            // A mount point was made there.
+            Err(Errno::EEXIST) => fd::openat2(root, &entry.path, place, 0, Resolve::BENEATH).map(drop),
+            made => made,
+        },
         PrivateKind::Link(target) => fd::symlinkat(target, root, &entry.path),
         PrivateKind::Copy { from, offset, size } => {
             let file = fd::openat2(root, &entry.path, create, 0o600, Resolve::BENEATH)?;
@@ -193,7 +195,7 @@ fn copy_entry(root: RawFd, entry: &PrivateEntry) -> sys::Result<()> {
 /// Child only: mode and time, once the content is there.
 fn finish_file(file: BorrowedFd<'_>, entry: &PrivateEntry) -> sys::Result<()> {
     fd::fchmod(file.as_raw_fd(), entry.mode)?;
-    fd::set_mtime(file.as_raw_fd(), entry.mtime)
+    fd::set_mtime(file.as_raw_fd(), entry.mtime, entry.nanos)
 }
 
 /// Child only: exactly `size` bytes; `ENODATA` when the source has fewer by now.
@@ -216,11 +218,15 @@ pub fn copy_all(to: RawFd, from: RawFd, start: i64, size: u64) -> sys::Result<()
 fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Result<(), Failed> {
     let open = |attr: Attr| attributes(steps, Layer::Root, attr_without_rdonly(attr));
     let made = match &planned.kind {
-        MountKind::Tmpfs { size, inodes, mode, places } => {
+        MountKind::Tmpfs { size, inodes, mode, places, tree } => {
             let made = steps
                 .nth(Step::MountTmpfs, i, || new_tmpfs(size, inodes, mode, open(planned.attr), false))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
+            // Before the tree: what it has at their paths is then no link that could lead elsewhere.
             make_places(steps, i, made.as_fd(), places)?;
+            for (e, entry) in tree.iter().enumerate() {
+                steps.nth(Step::WorkCopy, e, || copy_entry(made.as_raw_fd(), entry))?;
+            }
             made
         }
         MountKind::Payload { size, inodes, name, mode, places } => {

@@ -10,4 +10,5 @@ mod prepare;
 
 pub use apply::{ROOT_ATTR, attach_root, copy_all, enter, fill, mount_proc};
 pub use binds::{Bind, OpenBind, c_path};
+pub use links::resolve;
 pub use prepare::{ExpectedMount, Layout};

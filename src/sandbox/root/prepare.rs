@@ -11,8 +11,8 @@ use super::binds::OpenBind;
 use crate::error::{Error, Kind, Result};
 use crate::image::Root;
 use crate::policy::model::{Access, PathSource, Policy};
-use crate::sandbox::landlock::{Grant, rights_of};
-use crate::sandbox::plan::{Device, MountKind, MountPlan, Place};
+use crate::sandbox::landlock::{Grant, rights_of, rights_of_work};
+use crate::sandbox::plan::{Device, MountKind, MountPlan, Place, PrivateEntry};
 use crate::sys::mount::Attr;
 
 /// One mount that must be seen.
@@ -51,6 +51,7 @@ impl Item<'_> {
             Item::Path(
                 PathSource::Tmpfs { .. }
                     | PathSource::Out { .. }
+                    | PathSource::Work { .. }
                     | PathSource::Payload
                     | PathSource::Devices(_),
                 _
@@ -239,22 +240,34 @@ impl<'a> Layout<'a> {
                 (kind, base.and(Attr::RDONLY).and(Attr::NOEXEC), "tmpfs")
             }
             PathSource::Tmpfs { size, inodes } | PathSource::Out { size, inodes } => {
-                let places = self.places_in(at)?;
-                // The directory itself, and the mount points in it, are not the payload's to count.
-                let all = inodes + 1 + places.len() as u64;
-                let kind = MountKind::Tmpfs {
-                    size: c_string(&size.to_string())?,
-                    inodes: c_string(&all.to_string())?,
-                    mode: c_string("1777")?,
-                    places,
-                };
-                (kind, noexec(read_only(base.and(Attr::NOSYMFOLLOW))), "tmpfs")
+                (self.in_memory(at, *size, *inodes)?, noexec(read_only(base.and(Attr::NOSYMFOLLOW))), "tmpfs")
+            }
+            PathSource::Work { size, inodes } => {
+                (self.in_memory(at, *size, *inodes)?, noexec(read_only(base)), "tmpfs")
             }
         };
-        out.grants.push(Grant { path: c_string(at)?, rights: rights_of(access), dir: true });
+        let rights = match source {
+            PathSource::Work { .. } => rights_of_work(access),
+            _ => rights_of(access),
+        };
+        out.grants.push(Grant { path: c_string(at)?, rights, dir: true });
         out.expected.push(expected(at, Some(type_name), attr));
         out.mounts.push(MountPlan { at: relative(at)?, kind, attr });
         Ok(())
+    }
+
+    /// An empty file system in memory.
+    fn in_memory(&self, at: &str, size: u64, inodes: u64) -> Result<MountKind> {
+        let places = self.places_in(at)?;
+        // The directory itself, and the mount points in it, are not the payload's to count.
+        let all = inodes + 1 + places.len() as u64;
+        Ok(MountKind::Tmpfs {
+            size: c_string(&size.to_string())?,
+            inodes: c_string(&all.to_string())?,
+            mode: c_string("1777")?,
+            places,
+            tree: Vec::new(),
+        })
     }
 
     /// The payload's directory, which is empty where an image runs without one.
@@ -262,7 +275,8 @@ impl<'a> Layout<'a> {
         let places = self.places_in(at)?;
         let inodes = c_string(&(3 + places.len()).to_string())?;
         let Some(size) = payload_size else {
-            return Ok(MountKind::Tmpfs { size: c_string("4096")?, inodes, mode: c_string("0555")?, places });
+            let (size, mode) = (c_string("4096")?, c_string("0555")?);
+            return Ok(MountKind::Tmpfs { size, inodes, mode, places, tree: Vec::new() });
         };
         let place = &self.policy.payload;
         let name = place.path.rsplit('/').next().unwrap_or_default();
@@ -283,6 +297,19 @@ impl<'a> Layout<'a> {
         out.expected.push(ExpectedMount { with_submounts: bind.dir, ..expected(at, None, attr) });
         out.mounts.push(MountPlan { at: relative(at)?, kind: MountKind::Bind { from: bind.from()? }, attr });
         Ok(())
+    }
+}
+
+impl Prepared {
+    /// Fills a file system in memory.
+    pub fn fill(&mut self, at: &str, entries: Vec<PrivateEntry>) {
+        let at = at.trim_start_matches('/').as_bytes();
+        for mount in self.mounts.iter_mut().filter(|mount| mount.at.as_bytes() == at) {
+            if let MountKind::Tmpfs { tree, .. } = &mut mount.kind {
+                *tree = entries;
+                return;
+            }
+        }
     }
 }
 
