@@ -89,8 +89,8 @@ fn fate(step: Step, root: bool) -> Option<Fate> {
         Step::PayloadLater | Step::ReceiveJob => Some(Fate::OwnBox),
         Step::HandJob => Some(Fate::Refused),
         // Taken where the caller asks for something that these jobs do not.
-        Step::BindTree | Step::BindTreeFlags | Step::RootTmpfs | Step::CopyRoot => None,
-        Step::BindOpen | Step::BindFlags | Step::LoopbackUp | Step::PinCpu | Step::WorkCopy => None,
+        Step::BindTree | Step::BindTreeFlags | Step::RootTmpfs | Step::CopyRoot | Step::WorkCopy => None,
+        Step::BindOpen | Step::BindFlags | Step::LoopbackUp | Step::PinCpu => None,
         Step::FsIds | Step::Groups if !root => None,
         Step::MakeLeaf | Step::SetLimit | Step::HandLeaf | Step::ReceiveLeaf if !root => None,
         Step::EnterLeaf if !root || v2() => None,
