@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::contenders::{Caller, home};
 use crate::place::{Place, children, pss};
 
-/// Boxes of one supervisor; what it has for itself is divided among them.
+/// Boxes of one batch, each in a slot; what the batch and the slots have for themselves is divided among them.
 const BOXES: usize = 40;
 
 /// Bytes of one box.
@@ -36,7 +36,7 @@ impl Memory {
         let kib = |bytes: f64| format!("{:.0} KiB", bytes / 1024.0);
         println!("\nmemory of a box that runs (PSS; {BOXES} of them in one batch, which sleep)");
         println!(
-            "  its share of the supervisor  {:>10}   alone, as stockade run: {}",
+            "  its share of the supervisors {:>10}   alone, as stockade run: {}",
             kib(self.share),
             kib(self.supervisor)
         );
@@ -62,14 +62,6 @@ fn is_init(pid: &str) -> bool {
     numbers.split_whitespace().last() == Some("1")
 }
 
-/// Supervisor, pids 1 and programs below a process, in bytes.
-fn parts(pid: &str) -> (f64, Vec<f64>, Vec<f64>) {
-    let (inits, programs): (Vec<String>, Vec<String>) =
-        children(pid).into_iter().partition(|pid| is_init(pid));
-    let all = |pids: Vec<String>| pids.iter().map(|pid| pss(pid)).collect();
-    (pss(pid), all(inits), all(programs))
-}
-
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -87,7 +79,7 @@ pub fn of_a_box(place: &Place, stockade: &Path) -> Memory {
     };
     let mut one = command(&["run", "-q", "--wall-time", "60s"]).arg("--").arg(&program).spawn().unwrap();
     wait_for(&mut BufReader::new(one.stdout.take().unwrap()));
-    let (supervisor, ..) = parts(&one.id().to_string());
+    let supervisor = pss(&one.id().to_string());
     one.kill().unwrap();
     one.wait().unwrap();
 
@@ -97,22 +89,24 @@ pub fn of_a_box(place: &Place, stockade: &Path) -> Memory {
     let mut to = many.stdin.take().unwrap();
     to.write_all(format!("{job}\n").repeat(BOXES).as_bytes()).unwrap();
     let pid = many.id().to_string();
-    // Those that wait for further jobs are of the supervisor's, and so of each that runs.
-    let running = || children(&pid).iter().filter(|pid| sleeps(pid)).count();
-    while running() < BOXES {
+    // A process for each slot makes the boxes and watches them.
+    let below = || children(&pid).iter().flat_map(|worker| children(worker)).collect::<Vec<String>>();
+    while below().iter().filter(|pid| sleeps(pid)).count() < BOXES {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let boxes = children(&pid).iter().filter(|pid| is_init(pid)).count();
-    let kernel = (kernel() - before) / boxes as f64;
-    let (of_all, inits, _) = parts(&pid);
-    let programs: Vec<f64> = children(&pid).iter().filter(|pid| sleeps(pid)).map(|pid| pss(pid)).collect();
+    let kernel = (kernel() - before) / BOXES as f64;
+    let supervisors = pss(&pid) + children(&pid).iter().map(|worker| pss(worker)).sum::<f64>();
+    let of = |which: fn(&str) -> bool| below().iter().filter(|pid| which(pid)).map(|pid| pss(pid)).collect();
+    let (inits, programs): (Vec<f64>, Vec<f64>) = (of(is_init), of(sleeps));
     many.kill().unwrap();
     many.wait().unwrap();
-    // A pid 1 whose box has begun has next to nothing; those of boxes that wait have their maker's memory.
-    let mut inits = inits;
-    inits.sort_by(f64::total_cmp);
-    inits.truncate(BOXES);
-    Memory { supervisor, share: of_all / BOXES as f64, init: mean(&inits), payload: mean(&programs), kernel }
+    Memory {
+        supervisor,
+        share: supervisors / BOXES as f64,
+        init: mean(&inits),
+        payload: mean(&programs),
+        kernel,
+    }
 }
 
 /// Whether it is the program, and not what waits to become one.
