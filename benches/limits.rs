@@ -9,15 +9,18 @@
 //!
 //! Each case runs the release build's command line and takes the figures from its
 //! report: CPU time (or wall time) used in the end, less the limit. Once on the
-//! machine as it is, once with a busy process for each CPU beside it.
+//! machine as it is, once with a busy process for each CPU beside it. The last cases
+//! are jobs of a batch with a slot for each of two CPUs, in boxes made ahead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use std::fs::File;
+use std::path::Path;
 use std::process::Stdio;
 
-use common::{Caller, Load, payload, run};
+use common::{Caller, Load, payload, run, stockade};
 use serde_json::{Value, json};
 
 /// The limit that every case runs into.
@@ -42,15 +45,18 @@ struct Case {
     args: &'static [&'static str],
     verdict: &'static str,
     field: &'static str,
+    /// Two at a time, in boxes made ahead.
+    batch: bool,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 6] = [
     Case {
         name: "cpu time, one thread",
         option: "--cpu-time",
         args: &["spin"],
         verdict: "cpu_limit",
         field: "cpu_ns",
+        batch: false,
     },
     Case {
         name: "cpu time, four threads",
@@ -58,6 +64,7 @@ const CASES: [Case; 4] = [
         args: &["spin-threads", "4"],
         verdict: "cpu_limit",
         field: "cpu_ns",
+        batch: false,
     },
     Case {
         name: "wall time, asleep",
@@ -65,6 +72,7 @@ const CASES: [Case; 4] = [
         args: &["sleep"],
         verdict: "wall_limit",
         field: "wall_ns",
+        batch: false,
     },
     Case {
         name: "wall time, busy",
@@ -72,12 +80,32 @@ const CASES: [Case; 4] = [
         args: &["spin"],
         verdict: "wall_limit",
         field: "wall_ns",
+        batch: false,
+    },
+    Case {
+        name: "cpu time, batch of two slots",
+        option: "cpu_time",
+        args: &["spin"],
+        verdict: "cpu_limit",
+        field: "cpu_ns",
+        batch: true,
+    },
+    Case {
+        name: "wall time, batch of two slots",
+        option: "wall_time",
+        args: &["spin"],
+        verdict: "wall_limit",
+        field: "wall_ns",
+        batch: true,
     },
 ];
 
 /// Nanoseconds beyond the limit, ascending.
 fn measure(caller: Caller, case: &Case, runs: usize) -> Vec<u64> {
     let probe = payload("probe.c", &["-static", "-pthread"]);
+    if case.batch {
+        return in_a_batch(caller, case, runs, &probe);
+    }
     let one = |_| {
         let (mut command, path) =
             run(caller, &probe).options([case.option, LIMIT]).args(case.args.iter().copied()).command();
@@ -88,6 +116,27 @@ fn measure(caller: Caller, case: &Case, runs: usize) -> Vec<u64> {
         report["usage"][case.field].as_u64().unwrap() - LIMIT_NS
     };
     let mut beyond: Vec<u64> = (0..runs).map(one).collect();
+    beyond.sort_unstable();
+    beyond
+}
+
+fn in_a_batch(caller: Caller, case: &Case, runs: usize, probe: &Path) -> Vec<u64> {
+    let mut command = caller.command(stockade());
+    command.args(["batch", "-q", "--slots", "2"]);
+    if !caller.has_cgroup() {
+        command.args(["--degrade", "cgroup"]);
+    }
+    let jobs = caller.home().join("limits.jsonl");
+    let job = json!({ "program": probe, "args": case.args, "limits": { case.option: LIMIT } });
+    std::fs::write(&jobs, format!("{job}\n").repeat(runs)).unwrap();
+    let output = command.stdin(File::open(&jobs).unwrap()).stderr(Stdio::inherit()).output().unwrap();
+    let one = |line: &str| {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(answer["report"]["verdict"], case.verdict, "{answer:#}");
+        answer["report"]["usage"][case.field].as_u64().unwrap() - LIMIT_NS
+    };
+    let mut beyond: Vec<u64> = String::from_utf8(output.stdout).unwrap().lines().map(one).collect();
+    assert_eq!(beyond.len(), runs);
     beyond.sort_unstable();
     beyond
 }
@@ -173,13 +222,13 @@ fn main() {
     if !options.json {
         println!("milliseconds beyond a limit of {LIMIT}, {} runs each", options.runs);
         println!(
-            "{:<6} {:<14} {:<24} {:>8} {:>8} {:>8}",
+            "{:<6} {:<14} {:<30} {:>8} {:>8} {:>8}",
             "caller", "machine", "case", "median", "p95", "max"
         );
     }
     let tell = |r: &Row| {
         let Row { caller, machine, case, median, p95, max } = r;
-        println!("{caller:<6} {machine:<14} {case:<24} {median:>8.2} {p95:>8.2} {max:>8.2}");
+        println!("{caller:<6} {machine:<14} {case:<30} {median:>8.2} {p95:>8.2} {max:>8.2}");
     };
     let rows: Vec<Row> = rows(options.runs)
         .inspect(|r| {

@@ -13,12 +13,11 @@
 mod place;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use place::Place;
+use place::{Launcher, Place, median, pss_with_children, raise_descriptors};
 use stockade::Layer;
 use stockade::policy::{Policy, load_builtin};
 use stockade::report::verdict::Verdict;
@@ -56,54 +55,6 @@ impl Options {
     }
 }
 
-impl Place {
-    fn compile(&self, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
-        let program = self.path(name);
-        let made = Command::new("gcc").args(["-O2", "-o"]).arg(&program).arg(source).args(flags).status();
-        assert!(made.expect("gcc is needed").success());
-        program
-    }
-
-    fn text(&self, name: &str, text: &str, flags: &[&str]) -> PathBuf {
-        let source = self.path(&format!("{name}.c"));
-        fs::write(&source, text).unwrap();
-        self.compile(&source, name, flags)
-    }
-}
-
-/// The floor, one launch for each byte that it is sent.
-struct Floor {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
-
-impl Floor {
-    fn start(program: &Path, dir: &Path) -> Self {
-        let mut child =
-            Command::new(program).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, to, from }
-    }
-
-    fn launch(&mut self) -> f64 {
-        self.to.write_all(b"x").unwrap();
-        let mut line = String::new();
-        self.from.read_line(&mut line).unwrap();
-        line.trim().parse::<f64>().unwrap() / 1e3
-    }
-
-    fn end(mut self) {
-        drop(self.to);
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// What is measured, and with what.
 struct Bench {
     place: Place,
@@ -115,13 +66,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let place = Place::new();
-        for below in ["empty", "root/box", "root/dev", "root/proc", "root/tmp"] {
-            fs::create_dir_all(place.path(below)).unwrap();
-        }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
-        let floor = place.compile(&source, "floor", &[]);
-        let nothing = place.text("nothing", "int main(void) { return 0; }\n", &["-static"]);
-        fs::copy(&nothing, place.path("program")).unwrap();
+        let nothing = place.nothing();
+        let floor = place.floor(&nothing);
         Self { place, floor, nothing, degrade: !nix::unistd::geteuid().is_root() }
     }
 
@@ -134,7 +80,7 @@ impl Bench {
     fn latency(&self, launches: usize) -> [f64; 3] {
         let policy = load_builtin("native").unwrap();
         let pool = Pool::new(4).unwrap();
-        let mut floor = Floor::start(&self.floor, self.place.dir());
+        let mut floor = Launcher::floor(&self.floor, self.place.dir());
         let mut took = [Vec::new(), Vec::new(), Vec::new()];
         for round in 0..launches + 5 {
             pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
@@ -190,18 +136,18 @@ impl Bench {
     /// The floor while boxes wait and while none does; and bytes for each that waits.
     fn idle(&self, launches: usize) -> (f64, f64, f64) {
         let policy = load_builtin("native").unwrap();
-        let before = memory();
+        let before = pss_with_children();
         let alone = self.floor_median(launches);
         let pool = Pool::new(IDLE).unwrap();
         let waiting = pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
-        let each = (memory() - before) / waiting as f64;
+        let each = (pss_with_children() - before) / waiting as f64;
         let beside = self.floor_median(launches);
         drop(pool);
         (median(vec![alone, self.floor_median(launches), alone]), beside, each)
     }
 
     fn floor_median(&self, launches: usize) -> f64 {
-        let mut floor = Floor::start(&self.floor, self.place.dir());
+        let mut floor = Launcher::floor(&self.floor, self.place.dir());
         let all = (0..launches).map(|_| floor.launch()).collect();
         floor.end();
         median(all)
@@ -228,30 +174,9 @@ fn timed(run: impl FnOnce() -> stockade::sandbox::Outcome) -> f64 {
     took.as_secs_f64() * 1e6
 }
 
-/// Bytes of this process and of all its children, what is shared divided among those who share it.
-fn memory() -> f64 {
-    let mut sum = 0.0;
-    let mut pids = vec!["self".to_owned()];
-    while let Some(pid) = pids.pop() {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let pss = rollup.lines().find_map(|l| l.strip_prefix("Pss:")).unwrap_or_default();
-        sum += pss.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) * 1024.0;
-        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            pids.extend(children.split_whitespace().map(str::to_owned));
-        }
-    }
-    sum
-}
-
 fn main() {
     let options = Options::parse();
-    nix::sys::resource::setrlimit(
-        nix::sys::resource::Resource::RLIMIT_NOFILE,
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1,
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1,
-    )
-    .unwrap();
+    raise_descriptors();
     let bench = Bench::new();
     let [floor, warm, cold] = bench.latency(options.launches);
     let rounds: Vec<[f64; 3]> = (0..3)

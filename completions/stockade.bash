@@ -323,7 +323,7 @@ _stockade() {
             return 0
             ;;
         stockade__subcmd__escape__subcmd__check)
-            opts="-p -h --policy --only --list --format --degrade --through --attack-time --cgroup --help"
+            opts="-p -h --policy --only --list --format --degrade --through --attack-time --warm --cgroup --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,87 +1,22 @@
 //! `stockade batch`: jobs in lines, reports in lines, each in a box never used before.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod batch_support;
 mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Caller, leaves_of, patience, payload, payload_of, run, stockade, stretched};
+use batch_support::{Done, batch, command, finish, lasting, lines, start, verdicts};
+use common::{Caller, leaves_of, patience, payload, payload_of, run, stretched};
 use serde_json::{Value, json};
 
 fn probe() -> PathBuf {
     payload("probe.c", &["-static", "-pthread"])
-}
-
-/// A batch of `caller`.
-fn command(caller: Caller, options: &[&str]) -> Command {
-    let mut command = caller.command(stockade());
-    command.arg("batch").args(options);
-    if !caller.has_cgroup() {
-        command.args(["--degrade", "cgroup"]);
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// What a batch came to.
-struct Done {
-    pid: u32,
-    status: i32,
-    answers: Vec<Value>,
-    stderr: String,
-}
-
-fn batch(caller: Caller, options: &[&str], input: &str) -> Done {
-    finish(start(caller, options, input))
-}
-
-fn start(caller: Caller, options: &[&str], input: &str) -> Child {
-    let mut child = command(caller, options).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-    child
-}
-
-fn finish(child: Child) -> Done {
-    let pid = child.id();
-    let out = child.wait_with_output().unwrap();
-    let text = String::from_utf8(out.stdout).unwrap();
-    Done {
-        pid,
-        status: out.status.code().unwrap_or_else(|| -out.status.signal().unwrap_or(0)),
-        answers: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
-        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
-    }
-}
-
-fn lines(jobs: &[Value]) -> String {
-    jobs.iter().map(|job| format!("{job}\n")).collect()
-}
-
-fn verdicts(done: &Done) -> Vec<&str> {
-    done.answers.iter().map(|a| a["report"]["verdict"].as_str().unwrap_or("none")).collect()
-}
-
-/// The report without what differs from run to run.
-fn lasting(report: &Value) -> Value {
-    let mut report = report.clone();
-    for volatile in ["id", "setup_ns", "teardown_ns", "usage", "decided_by", "reason"] {
-        report.as_object_mut().unwrap().remove(volatile);
-    }
-    for (_, layer) in report["layers"].as_object_mut().unwrap() {
-        let kernel = layer["kernel"].as_object_mut().unwrap();
-        for volatile in ["inode", "host_uid", "host_gid", "paths"] {
-            kernel.remove(volatile);
-        }
-    }
-    report
 }
 
 #[test]
@@ -367,6 +302,54 @@ fn batch_killed_leaves_no_process() {
                 break;
             }
             assert!(Instant::now() < until, "{:?}", leaves_of_all(&slots));
+        }
+    }
+}
+
+/// Children of a process, whichever of its threads has made them.
+fn children_of(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks.flat_map(|t| of(t).split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn batch_killed_with_fifty_boxes_that_wait_leaves_no_process() {
+    const BOXES: usize = 50;
+    for caller in Caller::all() {
+        let mut child = command(caller, &["--slots", &BOXES.to_string()]).spawn().unwrap();
+        let pid = child.id();
+        let mut stdin = child.stdin.take().unwrap();
+        let job = json!({ "program": probe(), "args": ["exit", "0"] });
+        // As many wait as jobs of their kind have come before.
+        stdin.write_all(lines(&vec![job; BOXES + 1]).as_bytes()).unwrap();
+        let until = Instant::now() + patience(Duration::from_secs(60));
+        // All jobs have ended: what is there waits. The process that brings the job, pid 1 and the payload's
+        // process of each.
+        let answers = read_some(&mut child, BOXES + 1);
+        assert!(answers.iter().all(|a| a["report"]["verdict"] == "ok"), "{answers:?}");
+        while children_of(pid).len() != 3 * BOXES {
+            assert!(Instant::now() < until, "{} processes", children_of(pid).len());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let waiting = children_of(pid);
+        assert!(caller == Caller::User || !leaves_of(pid).is_empty());
+        send(&child, nix::sys::signal::Signal::SIGKILL);
+        assert_eq!(finish(child).status, -libc::SIGKILL);
+        drop(stdin);
+        let lives = |pid: &&String| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // A zombie holds nothing, and goes when the host's pid 1 looks.
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        while waiting.iter().any(|pid| lives(&pid)) {
+            assert!(Instant::now() < until, "{} live", waiting.iter().filter(lives).count());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // The next start removes the cgroups.
+        while !leaves_of(pid).is_empty() {
+            assert!(Instant::now() < until, "{:?}", leaves_of(pid));
+            assert_eq!(run(caller, probe()).args(["exit", "0"]).go().status, 0);
         }
     }
 }

@@ -44,20 +44,16 @@ fn stars() -> String {
     stars.join(",")
 }
 
-/// The whole battery, in the words of the contract.
-fn battery(caller: Caller, policy: &str) {
-    // Under an emulator: a part.
-    let part = policy_part();
-    let whole = full();
+/// Attacks in the words of the contract: all of them, or a part.
+fn battery(caller: Caller, policy: &str, part: Option<&str>, more: &[&str]) {
+    let whole = part.is_none();
     let time = attack_time();
-    let mut options = vec!["-p", policy, "--attack-time", &time, "--format", "json"];
-    if !whole {
-        options.extend(["--only", &part]);
-    }
-    let out = check(caller, &options);
+    let options = ["-p", policy, "--attack-time", &time, "--format", "json"];
+    let only = part.map_or_else(Vec::new, |part| vec!["--only", part]);
+    let out = check(caller, &[&options, only.as_slice(), more].concat());
     let value = json(&out);
     if whole {
-        tell(caller, "as it is", &value);
+        tell(caller, if more.is_empty() { "as it is" } else { "made ahead" }, &value);
     }
     let tried = value["attacks"].as_array().unwrap();
     let told: Vec<&Value> = tried.iter().filter(|a| a["outcome"] != "held").collect();
@@ -87,7 +83,35 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn battery_leaks_nothing_whoever_runs_it() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for caller in Caller::all() {
-        battery(caller, "native");
+        // Under an emulator: a part.
+        let part = policy_part();
+        battery(caller, "native", (!full()).then_some(&part), &[]);
+    }
+}
+
+/// What one box could do to another, or see of it, and what is looked at from outside.
+const OF_NEIGHBOURS: &str =
+    "IL,CG,KY,PS-01,PS-02,PS-06,PS-08,PS-40,NS-07,NS-11,FD-09,FS-01,SK-01,DS-01,DS-03,SV-13,SV-15";
+
+/// The same from boxes that are made ahead, beside one at work and others that wait. All of it where
+/// `STOCKADE_TEST_FULL` is set.
+#[test]
+fn battery_leaks_nothing_from_boxes_made_ahead() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let part = std::env::var_os("STOCKADE_TEST_FULL").is_none().then_some(OF_NEIGHBOURS);
+    for caller in Caller::all() {
+        battery(caller, "native", part, &["--warm"]);
+    }
+}
+
+#[test]
+fn warm_check_says_so_and_a_cold_one_does_not() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (options, warm) in [(&["--warm"][..], true), (&[], false)] {
+        let out = check(Caller::all()[0], &[&["--only", "IL-01", "--format", "json"], options].concat());
+        assert_eq!(json(&out)["summary"]["warm"], warm, "{out:?}");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(said.contains("boxes made ahead"), warm, "{said}");
     }
 }
 

@@ -5,24 +5,16 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+mod faults_support;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Caller, Ran, is_root, leaves_of, payload_of, run};
+use common::{Caller, Ran, is_root, leaves_of, run};
+use faults_support::{CANARY, alone, canary, children, errnos, v2};
 use serde_json::{Value, json};
 use stockade::Layer;
 use stockade::sandbox::order::{ORDER, Step, Who};
-
-/// Orphans of a box become children of this process, so one box at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    nix::sys::prctl::set_child_subreaper(true).unwrap();
-    guard
-}
 
 /// Checks all, then tells of all that failed.
 #[derive(Default)]
@@ -44,13 +36,6 @@ impl Drop for Failures {
     fn drop(&mut self) {
         assert!(self.0.is_empty() || std::thread::panicking(), "failed: {:#?}", self.0);
     }
-}
-
-const CANARY: &str = "the payload ran\n";
-
-fn canary() -> std::path::PathBuf {
-    let text = format!("#include <stdio.h>\nint main(void) {{ fputs({CANARY:?}, stdout); return 0; }}");
-    payload_of("canary", &text, &[])
 }
 
 /// What a step needs to be reached at all.
@@ -86,30 +71,6 @@ fn way_to(step: Step, caller: Caller) -> Option<Way> {
         Step::MakeLeaf | Step::SetLimit | Step::HandLeaf | Step::ReceiveLeaf if !root => None,
         Step::EnterLeaf if !root || v2() => None,
         _ => Some(Way::Plain),
-    }
-}
-
-/// Whether leaves are made on the unified hierarchy here: then the payload is born in its own.
-fn v2() -> bool {
-    !std::path::Path::new("/sys/fs/cgroup/memory/tasks").exists()
-}
-
-/// Errnos that the kernel may answer there.
-fn errnos(step: Step) -> &'static [&'static str] {
-    match step {
-        Step::CloneMiddle | Step::CloneInit | Step::ClonePayload => &["EAGAIN", "ENOMEM", "EPERM", "ENOSPC"],
-        Step::MountTmpfs | Step::PayloadCopy | Step::CopyRoot | Step::WorkCopy => {
-            &["ENOSPC", "ENOMEM", "EPERM"]
-        }
-        Step::MakeLeaf => &["EEXIST", "EROFS", "EACCES", "ENOSPC"],
-        Step::SetLimit => &["EBUSY", "EINVAL", "EACCES"],
-        Step::MakePipes => &["EMFILE", "ENFILE"],
-        Step::OverlayCreate => &["EINVAL", "EPERM", "ENODEV", "ELOOP", "ESTALE"],
-        Step::Keyring => &["EDQUOT", "EPERM", "ENOSYS"],
-        Step::LimitUserNs => &["EROFS", "EACCES", "ENOENT"],
-        Step::Exec => &["ENOEXEC", "EACCES", "ENOENT", "E2BIG", "ENOMEM"],
-        Step::LandlockTrial => &["EPERM", "ENOENT"],
-        _ => &["EPERM", "ENOMEM", "EINVAL"],
     }
 }
 
@@ -193,15 +154,6 @@ fn with_faults(caller: Caller, way: Way, faults: &str, more: &[&str]) -> Ran {
     let tmp = caller.home().join("store/tmp");
     assert_eq!(std::fs::read_dir(tmp).map_or(0, Iterator::count), 0, "{faults} leaves temporaries");
     ran
-}
-
-/// Children of this process, orphans of its descendants among them.
-fn children() -> Vec<String> {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let pids: Vec<String> =
-        lists.flat_map(|l| l.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    pids.iter().map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()).collect()
 }
 
 fn assert_refused(ran: &Ran, what: &str, words: &str) {

@@ -6,6 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,16 @@ fn pool_warmed_up_has_boxes_that_wait_and_dropped_has_none() {
     assert_eq!(leaves_of(std::process::id()), Vec::<String>::new());
 }
 
+/// A kill is on its way for a moment; only this process can see them off.
+fn wait_for_the_end_of<'a>(pids: impl Iterator<Item = &'a i32> + Clone) {
+    let dead = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ");
+    let until = Instant::now() + patience(Duration::from_secs(5));
+    while !pids.clone().all(dead) {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn pool_box_that_was_killed_while_it_waited_is_not_used() {
     let _alone = alone();
@@ -77,13 +88,7 @@ fn pool_box_that_was_killed_while_it_waited_is_not_used() {
     for pid in &killed {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     }
-    // A kill is on its way for a moment; only this process can see them off.
-    let dead = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ");
-    let until = Instant::now() + patience(Duration::from_secs(5));
-    while !killed.iter().filter(|pid| !of_init.contains(pid)).all(dead) {
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_the_end_of(killed.iter().filter(|pid| !of_init.contains(pid)));
     for word in ["first", "second", "third"] {
         let outcome = pool.run(with(word)).unwrap();
         assert_eq!(outcome.report.verdict, Verdict::Ok, "{}", outcome.report.reason);
@@ -92,6 +97,106 @@ fn pool_box_that_was_killed_while_it_waited_is_not_used() {
     }
     drop(pool);
     assert_eq!(children().len(), 0);
+}
+
+/// Processes of boxes by what they are: the one that brings the job, pid 1, and the payload's.
+fn roles() -> [Vec<i32>; 3] {
+    let mut roles = [const { Vec::new() }; 3];
+    for pid in children() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let Some(line) = status.lines().find_map(|l| l.strip_prefix("NSpid:")) else { continue };
+        let numbers: Vec<&str> = line.split_whitespace().collect();
+        match numbers.as_slice() {
+            [_] => roles[0].push(pid),
+            [.., "1"] => roles[1].push(pid),
+            _ => roles[2].push(pid),
+        }
+    }
+    roles
+}
+
+fn kill(pid: i32) {
+    let (pid, signal) = (nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    // It may have ended meanwhile: only this process reaps it.
+    assert!(matches!(nix::sys::signal::kill(pid, signal), Ok(()) | Err(nix::errno::Errno::ESRCH)));
+}
+
+#[test]
+fn pool_box_of_which_one_process_was_killed_is_not_used() {
+    let _alone = alone();
+    let echo = Path::new("/usr/bin/echo");
+    for role in 0..3 {
+        let pool = Pool::new(2).unwrap();
+        assert_eq!(pool.warm_up(&job(&native(), echo)).unwrap(), 2);
+        let roles = roles();
+        assert_eq!(roles[role].len(), 2, "{role}");
+        roles[role].iter().for_each(|pid| kill(*pid));
+        // Pid 1 takes the payload's process along, and ends after it.
+        wait_for_the_end_of(roles[if role == 1 { 2 } else { role }].iter());
+        for word in ["first", "second", "third"] {
+            let outcome = pool.run(job(&native(), echo).args([word])).unwrap();
+            assert_eq!(outcome.report.verdict, Verdict::Ok, "{role}: {}", outcome.report.reason);
+            assert_eq!(outcome.stdout, format!("{word}\n").into_bytes());
+            assert!(outcome.report.cleanup.ok);
+        }
+        drop(pool);
+        assert_eq!(children().len(), 0);
+        assert_eq!(leaves_of(std::process::id()), Vec::<String>::new());
+    }
+}
+
+/// Threads that run jobs while processes of boxes are killed, and jobs of each.
+const THREADS: usize = 3;
+const JOBS: usize = 25;
+
+/// Jobs in boxes whose processes are killed at any moment: each is told what came of its own, none hangs.
+#[test]
+fn pool_under_a_storm_of_kills_answers_every_job_and_leaves_nothing() {
+    let _alone = alone();
+    let pool = Pool::new(2).unwrap();
+    let running = AtomicUsize::new(THREADS);
+    let verdicts = Mutex::new(BTreeSet::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0;
+            while running.load(Ordering::Relaxed) > 0 {
+                let roles = roles();
+                // The one that brings the job twice as often: only it knows the others at first.
+                let role = &roles[[0, 1, 0, 2][round % 4]];
+                if let Some(pid) = role.get(round % 5).or_else(|| role.last()) {
+                    kill(*pid);
+                }
+                round += 1;
+                std::thread::sleep(Duration::from_millis(2 + (round % 7) as u64));
+            }
+        });
+        for thread in 0..THREADS {
+            let (pool, running, verdicts) = (&pool, &running, &verdicts);
+            scope.spawn(move || {
+                for i in 0..JOBS {
+                    verdicts.lock().unwrap().insert(job_in_a_storm(pool, &format!("{thread}-{i}")));
+                }
+                running.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    });
+    assert!(verdicts.into_inner().unwrap().contains("ok"), "nothing ran to its end");
+    drop(pool);
+    assert_eq!(children().len(), 0);
+    assert_eq!(leaves_of(std::process::id()), Vec::<String>::new());
+}
+
+fn job_in_a_storm(pool: &Pool, word: &str) -> &'static str {
+    let outcome = pool.run(job(&native(), Path::new("/usr/bin/echo")).args([word])).unwrap();
+    let report = &outcome.report;
+    match report.verdict {
+        Verdict::Ok => assert_eq!(outcome.stdout, format!("{word}\n").into_bytes()),
+        Verdict::Signaled => assert_eq!(report.signal.as_deref(), Some("SIGKILL")),
+        Verdict::SetupFailed => assert!(!report.reason.is_empty() && outcome.stdout.is_empty()),
+        other => panic!("{other:?}: {}", report.reason),
+    }
+    assert!(report.cleanup.ok, "{:?}", report.cleanup.left);
+    report.verdict.name()
 }
 
 #[test]

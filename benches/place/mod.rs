@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "no benchmark needs everything")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Where everything is made; every caller can enter it.
 pub struct Place(tempfile::TempDir);
@@ -22,6 +24,115 @@ impl Place {
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+
+    fn compile(&self, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
+        let program = self.path(name);
+        let made = Command::new("gcc").args(["-O2", "-o"]).arg(&program).arg(source).args(flags).status();
+        assert!(made.expect("gcc is needed").success());
+        program
+    }
+
+    /// A program of this text.
+    pub fn text(&self, name: &str, text: &str, flags: &[&str]) -> PathBuf {
+        let source = self.path(&format!("{name}.c"));
+        fs::write(&source, text).unwrap();
+        self.compile(&source, name, flags)
+    }
+
+    /// The static program that does nothing.
+    pub fn nothing(&self) -> PathBuf {
+        self.text("nothing", "int main(void) { return 0; }\n", &["-static"])
+    }
+
+    /// `floor.c`, and what it launches that program in.
+    pub fn floor(&self, nothing: &Path) -> PathBuf {
+        for below in ["empty", "root/box", "root/dev", "root/proc", "root/tmp"] {
+            fs::create_dir_all(self.path(below)).unwrap();
+        }
+        fs::copy(nothing, self.path("program")).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
+        self.compile(&source, "floor", &[])
+    }
+}
+
+/// A process that launches once for each byte that it is sent, and says how long it took.
+pub struct Launcher {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Launcher {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, to, from }
+    }
+
+    /// The floor.
+    pub fn floor(program: &Path, dir: &Path) -> Self {
+        Self::start(Command::new(program).arg(dir))
+    }
+
+    /// Microseconds.
+    pub fn launch(&mut self) -> f64 {
+        self.to.write_all(b"x").unwrap();
+        let mut line = String::new();
+        self.from.read_line(&mut line).unwrap();
+        line.trim().parse::<f64>().unwrap() / 1e3
+    }
+
+    pub fn end(mut self) {
+        drop(self.to);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+pub fn median(values: Vec<f64>) -> f64 {
+    at(values, 0.5)
+}
+
+/// The value below which that part of all lies.
+pub fn at(mut values: Vec<f64>, part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let place = ((values.len() as f64 * part) as usize).min(values.len() - 1);
+    values[place]
+}
+
+/// Bytes of a process, what is shared divided among those who share it.
+pub fn pss(pid: &str) -> f64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let pss = rollup.lines().find_map(|l| l.strip_prefix("Pss:")).unwrap_or_default();
+    pss.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) * 1024.0
+}
+
+/// Children of a process, whichever of its threads has made them.
+pub fn children(pid: &str) -> Vec<String> {
+    let mut pids = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        pids.extend(children.split_whitespace().map(str::to_owned));
+    }
+    pids
+}
+
+/// Bytes of this process and of all below it.
+pub fn pss_with_children() -> f64 {
+    let mut sum = 0.0;
+    let mut pids = vec!["self".to_owned()];
+    while let Some(pid) = pids.pop() {
+        sum += pss(&pid);
+        pids.extend(children(&pid));
+    }
+    sum
+}
+
+/// A box that waits takes some thirty descriptors.
+pub fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).unwrap().1;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
 /// The build to measure, and whether it is the static one.

@@ -61,6 +61,10 @@ pub struct EscapeCheck {
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = units::parse_duration)]
     attack_time: u64,
 
+    /// Attacks from boxes that are made ahead, as those of stockade batch: others wait and work beside them.
+    #[arg(long, conflicts_with = "through")]
+    warm: bool,
+
     /// A delegated cgroup (v2) that contains the one stockade runs in.
     #[arg(long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
@@ -99,6 +103,7 @@ impl EscapeCheck {
             degrade: self.degrade.into_iter().collect::<BTreeSet<_>>(),
             cgroup: self.cgroup,
             through: self.through,
+            warm: self.warm,
             program,
             patience: Duration::from_nanos(self.attack_time),
         };

@@ -34,6 +34,8 @@ pub struct Options {
     pub cgroup: Option<PathBuf>,
     /// What runs the payload instead of a box: a command, to which the payload's own is added.
     pub through: Vec<String>,
+    /// Whether boxes are those of a pool, made ahead, beside others that wait.
+    pub warm: bool,
     /// The stockade program, which is also the payload.
     pub program: PathBuf,
     /// How long one attack may take, its control included, before it is given up. Several times the usual two
@@ -75,6 +77,8 @@ pub struct Summary {
     pub not_applicable: Vec<(&'static str, &'static str)>,
     /// Name of the policy.
     pub policy: String,
+    /// Whether attacks came from boxes of a pool.
+    pub warm: bool,
     /// Counts.
     pub counts: Counts,
     /// How long it took.
@@ -164,6 +168,7 @@ fn start(options: &Options, token: &str, dir: &Path, ids: &[&str]) -> std::io::R
         degrade: options.degrade.iter().map(|l| l.name().to_owned()).collect(),
         cgroup: options.cgroup.clone(),
         through: options.through.clone(),
+        warm: options.warm,
         slow: super::pace::times_of(options.patience),
     };
     let mut command = Command::new(&options.program);
@@ -217,7 +222,14 @@ pub fn check(options: &Options, stop: BorrowedFd<'_>, tell: &mut dyn FnMut(Event
         not_applicable: not_applicable.len(),
     };
     let policy = options.policy.0.clone();
-    Ok(Summary { attacks: judged, not_applicable, policy, counts, elapsed: begin.elapsed() })
+    Ok(Summary {
+        attacks: judged,
+        not_applicable,
+        policy,
+        warm: options.warm,
+        counts,
+        elapsed: begin.elapsed(),
+    })
 }
 
 /// How a caller's work came to an end.
@@ -380,6 +392,7 @@ mod tests {
             degrade: BTreeSet::new(),
             cgroup: None,
             through: Vec::new(),
+            warm: false,
             program,
             patience: Duration::from_millis(300),
         }

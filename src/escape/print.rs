@@ -24,6 +24,7 @@ pub fn json(summary: &Summary) -> Value {
             "not_applicable": summary.counts.not_applicable,
             "elapsed_ms": u64::try_from(summary.elapsed.as_millis()).unwrap_or(u64::MAX),
             "policy": summary.policy,
+            "warm": summary.warm,
             "stockade": env!("CARGO_PKG_VERSION"),
             "kernel": host.kernel,
             "landlock_abi": host.landlock_abi,
@@ -131,7 +132,8 @@ pub fn line(summary: &Summary) -> String {
     if c.not_applicable > 0 {
         text.push_str(&format!(", {} not applicable", c.not_applicable));
     }
-    format!("{text} in {seconds:.1} s (policy {})", summary.policy)
+    let warm = if summary.warm { ", boxes made ahead" } else { "" };
+    format!("{text} in {seconds:.1} s (policy {}{warm})", summary.policy)
 }
 
 /// The table of attacks, for `--list`.
@@ -178,6 +180,7 @@ mod tests {
             ],
             not_applicable: vec![("OU-03", "a host's")],
             policy: "native".to_owned(),
+            warm: false,
             counts: Counts { held: 1, leaked: 1, inconclusive: 1, not_applicable: 0 },
             elapsed: std::time::Duration::from_millis(1500),
         }

@@ -21,7 +21,7 @@ use super::host::Host;
 use super::namespaces::{HOST_ID_BASE, at_birth};
 use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
-use super::strays::{self, Mark};
+use super::strays::{self, Awaited, Mark};
 use crate::Layer;
 use crate::error::{errno_text, io_text, no_matter};
 use crate::sys::process::Ended;
@@ -47,11 +47,16 @@ pub struct Process {
     pub pid: i32,
     /// A descriptor for it.
     pub pidfd: OwnedFd,
+    _awaited: Awaited,
 }
 
 impl Process {
     fn open(pid: i32) -> sys::Result<Self> {
-        Ok(Self { pid, pidfd: process::pidfd_open(pid)? })
+        Ok(Self::new(pid, process::pidfd_open(pid)?))
+    }
+
+    fn new(pid: i32, pidfd: OwnedFd) -> Self {
+        Self { pid, pidfd, _awaited: Awaited::new(pid) }
     }
 
     /// Kills it; that it has ended already is just as well.
@@ -156,7 +161,7 @@ fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
     });
     signal::set_mask(before).map_err(failed)?;
     let made = made.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
-    Ok(Process { pid: made.pid, pidfd: made.pidfd })
+    Ok(Process::new(made.pid, made.pidfd))
 }
 
 /// The commonest refusal of all deserves its reasons.
@@ -589,13 +594,28 @@ impl<'a> Underway<'a> {
         let rest = [&self.payload, &self.init];
         rest.into_iter().flatten().for_each(Process::kill);
         // The payload first: pid 1 does not end before it is reaped.
-        for process in rest.into_iter().flatten() {
-            no_matter(process::wait(process.pidfd.as_fd(), true), REAPED);
+        if let Some(payload) = &self.payload {
+            no_matter(process::wait(payload.pidfd.as_fd(), true), REAPED);
         }
-        if let Some(inode) = self.userns
-            && (self.init.is_none() || self.payload.is_none())
-        {
+        if self.init.is_none() || self.payload.is_none() {
+            self.reap_unknown();
+        }
+        if let Some(init) = &self.init {
+            no_matter(process::wait(init.pidfd.as_fd(), true), REAPED);
+        }
+    }
+
+    /// M was killed before it could name all that it had made. Pid 1 does not end before those are reaped.
+    fn reap_unknown(&self) {
+        let Some(inode) = self.userns else { return };
+        loop {
             strays::reap(Mark::UserNamespace(inode), &[]);
+            match &self.init {
+                Some(init) if process::has_ended(init.pidfd.as_fd()) == Ok(false) => {
+                    std::thread::sleep(strays::PAUSE);
+                }
+                _ => return,
+            }
         }
     }
 

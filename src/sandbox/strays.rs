@@ -5,11 +5,41 @@
 //! end before that. The filter refuses `CLONE_PARENT`; this is for policies that
 //! do not, and for a middle process that died before it could report.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::procfs;
 use crate::sys::{Errno, process};
+
+/// How long is waited for those that have been killed before they are looked at again.
+pub const PAUSE: Duration = Duration::from_millis(1);
+
+/// A process of a box whose end somebody waits for, whichever box of this process it is of.
+#[derive(Debug)]
+pub struct Awaited(i32);
+
+impl Awaited {
+    /// Until it is dropped, no other box takes it for a stray of its own.
+    pub fn new(pid: i32) -> Self {
+        awaited().insert(pid);
+        Self(pid)
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        awaited().remove(&self.0);
+    }
+}
+
+fn awaited() -> MutexGuard<'static, BTreeSet<i32>> {
+    static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+    AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What tells a box's processes from other children of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,35 +75,37 @@ fn children() -> Vec<i32> {
         .collect()
 }
 
-/// Kills and reaps children that bear the mark, but for those in `known`.
-/// Answers how many there were.
+/// Kills and reaps children that bear the mark, but for those in `known` and those
+/// of other boxes. Answers how many there were.
 ///
 /// A zombie shows no namespace any more. One whose pid has a place in a nested
-/// pid namespace, that is no child known to the caller, is taken for a stray as
-/// well: nothing else makes such children of a supervisor.
+/// pid namespace, and that nobody waits for, is taken for a stray as well: nothing
+/// else makes such children of a supervisor.
 pub fn reap(mark: Mark, known: &[i32]) -> usize {
     let (name, inode) = mark.file();
+    let is_ours = |pid: &i32| match namespace_inode(*pid, name) {
+        Some(found) => found == inode,
+        None => nested_zombie(*pid),
+    };
+    let nobodys = |pid: &i32| !known.contains(pid) && !awaited().contains(pid);
+    let mut ours: Vec<i32> = children().into_iter().filter(|pid| nobodys(pid) && is_ours(pid)).collect();
+    ours.retain(|pid| {
+        let killed = process::pidfd_open(*pid).map(|pidfd| process::signal(pidfd.as_fd(), libc::SIGKILL));
+        !matches!(killed, Ok(Err(e)) if e != Errno::ESRCH)
+    });
+    // Not one after the other: one of them may be pid 1 of the rest.
     let mut reaped = 0;
-    for pid in children() {
-        if known.contains(&pid) {
-            continue;
-        }
-        let ours = match namespace_inode(pid, name) {
-            Some(found) => found == inode,
-            None => nested_zombie(pid),
-        };
-        if !ours {
-            continue;
-        }
-        if let Ok(pidfd) = process::pidfd_open(pid) {
-            use std::os::fd::AsFd as _;
-            match process::signal(pidfd.as_fd(), libc::SIGKILL) {
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(_) => continue,
+    while !ours.is_empty() {
+        ours.retain(|pid| match process::wait_pid(*pid, false) {
+            Err(Errno::EAGAIN) => true,
+            Err(_) => false,
+            Ok(_) => {
+                reaped += 1;
+                false
             }
-        }
-        if process::wait_pid(pid, true).is_ok() {
-            reaped += 1;
+        });
+        if !ours.is_empty() {
+            std::thread::sleep(PAUSE);
         }
     }
     reaped
@@ -85,4 +117,35 @@ fn nested_zombie(pid: i32) -> bool {
     let own = procfs::read("/proc/self/status").map(|s| super::posture::Status::parse(&s));
     let depth = |s: &super::posture::Status| s.get("NSpid").split(' ').count();
     status.get("State").starts_with('Z') && own.is_ok_and(|own| depth(&status) > depth(&own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clone::{Child, copy};
+    use crate::sys::process::Ended;
+
+    /// Pid 1 of its own namespace, which has ended.
+    fn zombie() -> Child {
+        let made = copy(libc::CLONE_NEWUSER | libc::CLONE_NEWPID, &(), |_| process::exit_now(7)).unwrap();
+        while process::has_ended(made.pidfd.as_fd()) == Ok(false) {
+            std::thread::sleep(PAUSE);
+        }
+        made
+    }
+
+    #[test]
+    fn reap_takes_whom_nobody_waits_for_and_leaves_those_of_other_boxes() {
+        let (others, stray) = (zombie(), zombie());
+        let awaited = Awaited::new(others.pid);
+        // No namespace has this number: only what shows none is left to be found.
+        assert!(reap(Mark::UserNamespace(0), &[]) >= 1);
+        assert_eq!(process::wait(stray.pidfd.as_fd(), false).unwrap_err(), Errno::ECHILD);
+        let (ended, _) = process::wait(others.pidfd.as_fd(), false).unwrap();
+        assert_eq!(ended, Ended::Exited(7));
+        drop(awaited);
+        let last = zombie();
+        assert!(reap(Mark::UserNamespace(0), &[]) >= 1);
+        assert_eq!(process::wait(last.pidfd.as_fd(), false).unwrap_err(), Errno::ECHILD);
+    }
 }

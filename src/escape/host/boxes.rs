@@ -307,7 +307,7 @@ impl Caller {
 
     fn finish(&self, policy: Policy, setup: &Setup, stdin: Input) -> Ran {
         let builder = self.builder(policy, setup).stdin(stdin);
-        Ran::of(builder.stdout(Output::Capture).stderr(Output::Capture).run(), Vec::new())
+        Ran::of(self.run_box(builder.stdout(Output::Capture).stderr(Output::Capture)), Vec::new())
     }
 
     /// Runs a box whose standard input, the job, comes from somewhere particular.
@@ -338,7 +338,7 @@ impl Caller {
         let (in_read, in_write) = sys::fd::pipe().map_err(words)?;
         let (out_read, out_write): (OwnedFd, OwnedFd) = sys::fd::pipe().map_err(words)?;
         let builder = self.builder(policy, setup).stdin(Input::File(in_read)).stdout(Output::File(out_write));
-        let running = builder.spawn().map_err(|e| e.to_string())?;
+        let running = self.spawn_box(builder).map_err(|e| e.to_string())?;
         let mut stdin = File::from(in_write);
         stdin.write_all(&job).map_err(|e| crate::error::io_text(&e))?;
         Ok(Live { running, stdin, stdout: File::from(out_read), said: Vec::new() })

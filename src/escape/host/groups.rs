@@ -15,8 +15,42 @@ type Seen = Result<Saw, String>;
 /// Names of leaves begin so.
 const LEAF: &str = "stockade-";
 
+/// A process of a box, of whichever: some may wait for their jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    /// As this process sees it.
+    pub pid: i32,
+    /// Its pid namespace, where that may be looked at.
+    namespace: Option<u64>,
+}
+
+impl Member {
+    /// Whether it is pid 1 of its namespace.
+    pub fn is_init(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        status
+            .lines()
+            .find_map(|l| l.strip_prefix("NSpid:"))
+            .is_some_and(|l| l.split_whitespace().last() == Some("1"))
+    }
+
+    /// Whether it was one of the box that ran, which says in its report who it is.
+    pub fn is_of(&self, ran: &Ran) -> bool {
+        self.namespace.is_some() && self.namespace == pid_namespace(ran)
+    }
+
+    /// Whether it may have been one of it: it is not known to be another's.
+    pub fn may_be_of(&self, ran: &Ran) -> bool {
+        self.namespace.is_none() || self.is_of(ran)
+    }
+}
+
+fn pid_namespace(ran: &Ran) -> Option<u64> {
+    ran.report.as_ref()?.layers.get("pid_ns")?.kernel.get("inode")?.as_u64()
+}
+
 /// Processes that are in another pid namespace than this one, and descend from it.
-pub fn box_processes() -> Vec<i32> {
+pub fn box_processes() -> Vec<Member> {
     let namespace = |pid: &str| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|m| m.ino()).ok();
     let own = namespace("self");
     let mut found = Vec::new();
@@ -26,24 +60,16 @@ pub fn box_processes() -> Vec<i32> {
             let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
             for child in list.split_whitespace() {
                 stack.push(child.to_owned());
-                if namespace(child) != own
-                    && let Ok(number) = child.parse()
+                let namespace = namespace(child);
+                if namespace != own
+                    && let Ok(pid) = child.parse()
                 {
-                    found.push(number);
+                    found.push(Member { pid, namespace });
                 }
             }
         }
     }
     found
-}
-
-/// Whether a process is pid 1 of its namespace.
-pub fn is_init(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .find_map(|l| l.strip_prefix("NSpid:"))
-        .is_some_and(|l| l.split_whitespace().last() == Some("1"))
 }
 
 fn cgroup_of(pid: i32) -> String {
@@ -68,21 +94,22 @@ pub fn path(caller: &Caller, attack: &Attack) -> Seen {
 }
 
 /// A box with a probe that waits, and its processes but for pid 1.
-fn waiting(caller: &Caller, attack: &Attack) -> Result<(super::Live, Vec<i32>), String> {
+fn waiting(caller: &Caller, attack: &Attack) -> Result<(super::Live, Vec<Member>), String> {
     let mut live = caller.start(attack.id, &Setup::default())?;
     if !live.ready(Duration::from_secs(10)) {
         let ran = live.kill();
         return Err(format!("the probe did not get ready: {}: {}", ran.verdict(), ran.reason()));
     }
-    let processes: Vec<i32> = box_processes().into_iter().filter(|pid| !is_init(*pid)).collect();
+    let processes: Vec<Member> = box_processes().into_iter().filter(|one| !one.is_init()).collect();
     Ok((live, processes))
 }
 
 /// CG-02: every process of the box, its children too, is in its leaf.
 pub fn from_the_start(caller: &Caller, attack: &Attack) -> Seen {
     let (live, processes) = waiting(caller, attack)?;
-    let places: Vec<String> = processes.iter().map(|pid| cgroup_of(*pid)).collect();
+    let places: Vec<(Member, String)> = processes.iter().map(|one| (*one, cgroup_of(one.pid))).collect();
     let ran = live.finish();
+    let places: Vec<&(Member, String)> = places.iter().filter(|(one, _)| one.is_of(&ran)).collect();
     let mut saw = ran.saw(attack.id)?;
     let expected = paths(&ran);
     if expected.is_empty() {
@@ -91,7 +118,7 @@ pub fn from_the_start(caller: &Caller, attack: &Attack) -> Seen {
     if places.is_empty() {
         return Err("no process of the box was seen".to_owned());
     }
-    for (pid, place) in processes.iter().zip(&places) {
+    for (Member { pid, .. }, place) in &places {
         let missing = expected.iter().find(|path| !place.lines().any(|line| line.ends_with(path.as_str())));
         if let Some(path) = missing {
             saw.leak(format!("process {pid} of the box is not in {path}"));
@@ -124,14 +151,10 @@ fn directories(path: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// CG-05: what the leaf says about swap.
-pub fn swap(caller: &Caller, attack: &Attack) -> Seen {
-    let (live, processes) = waiting(caller, attack)?;
-    let lines: Vec<String> =
-        processes.first().map(|pid| cgroup_of(*pid)).unwrap_or_default().lines().map(str::to_owned).collect();
-    let mut limited = None;
-    let mut known = false;
-    for line in lines {
+/// Whether the memory limit of a process's cgroup is the box's, and whether it is one of swap, too.
+fn limit_of_swap(caller: &Caller, pid: i32) -> (bool, Option<bool>) {
+    let (mut known, mut limited) = (false, None);
+    for line in cgroup_of(pid).lines() {
         let Some((_, path)) = line.split_once(':') else { continue };
         for dir in directories(path) {
             let read = |file: &str| fs::read_to_string(dir.join(file)).ok().map(|t| t.trim().to_owned());
@@ -145,18 +168,29 @@ pub fn swap(caller: &Caller, attack: &Attack) -> Seen {
             });
         }
     }
+    (known, limited)
+}
+
+/// CG-05: what the leaf says about swap.
+pub fn swap(caller: &Caller, attack: &Attack) -> Seen {
+    let (live, processes) = waiting(caller, attack)?;
+    let limits: Vec<_> = processes.iter().map(|one| (*one, limit_of_swap(caller, one.pid))).collect();
     let ran = live.finish();
     let mut saw = ran.saw(attack.id)?;
-    match (known, limited) {
-        (true, Some(true)) => saw.note("swap", "limited"),
-        (true, _) => saw.leak("swap is not limited"),
-        (false, _) => return Err("the box's memory limit was not found on this host".to_owned()),
+    let of_the_box = limits.into_iter().find(|(one, _)| one.is_of(&ran)).map(|(_, limits)| limits);
+    match of_the_box {
+        Some((true, Some(true))) => saw.note("swap", "limited"),
+        Some((true, _)) => saw.leak("swap is not limited"),
+        _ => return Err("the box's memory limit was not found on this host".to_owned()),
     }
     Ok(saw)
 }
 
 /// CG-04: the next leaf's directory is there already.
 pub fn name_taken(caller: &Caller, attack: &Attack) -> Seen {
+    if caller.pool.is_some() {
+        return names_taken_ahead(caller, attack);
+    }
     let first = caller.run_one(attack.id, &Setup::default());
     let names = paths(&first);
     let next: Vec<PathBuf> = names
@@ -196,6 +230,74 @@ pub fn name_taken(caller: &Caller, attack: &Attack) -> Seen {
     Ok(saw)
 }
 
+/// A leaf's path without its number, and the number.
+fn numbered(path: &str) -> Option<(&str, u64)> {
+    let (front, number) = path.rsplit_once('-')?;
+    Some((front, number.parse().ok()?))
+}
+
+/// Jobs after which boxes must have passed the names that were taken: a pool leaves a kind to itself
+/// for a while when one of its boxes cannot be made.
+const JOBS: usize = 40;
+
+/// The same where boxes are made ahead: it is not the next job that meets the name, but the next box.
+fn names_taken_ahead(caller: &Caller, attack: &Attack) -> Seen {
+    let first = caller.run_one(attack.id, &Setup::default());
+    let ahead = leaves(&first);
+    let last = ahead.iter().filter_map(|dir| Some(numbered(dir.to_str()?)?.1)).max();
+    let Some(last) = last else {
+        return Err(format!("no cgroup of a box that waits was found: {}", first.reason()));
+    };
+    let (mut taken, mut dirs) = (Vec::new(), Vec::new());
+    for number in last + 1..=last + 3 {
+        let beside = paths(&first).into_iter().filter_map(|path| {
+            let (front, _) = numbered(&path)?;
+            Some(format!("{front}-{number}"))
+        });
+        for path in beside {
+            dirs.extend(directories(&path).into_iter().filter(|dir| fs::create_dir(dir).is_ok()));
+            taken.push(path);
+        }
+    }
+    let held: Vec<fs::File> = dirs.iter().filter_map(|dir| fs::File::open(dir).ok()).collect();
+    for dir in &held {
+        no_matter(dir.try_lock(), "then somebody may sweep it away, which is told below");
+    }
+    let mut saw = Saw::new();
+    let mut passed = false;
+    for _ in 0..JOBS {
+        let ran = caller.run_one(attack.id, &Setup::default());
+        let used = paths(&ran);
+        if used.iter().any(|path| taken.contains(path)) {
+            saw.leak("a box runs in a cgroup that somebody else has made");
+        }
+        passed |= used.iter().filter_map(|path| numbered(path)).any(|(_, number)| number > last + 3);
+        if passed {
+            break;
+        }
+    }
+    for dir in &dirs {
+        fs::remove_dir(dir).map_err(|e| format!("a directory that was made: {}", io_text(&e)))?;
+    }
+    drop(held);
+    if dirs.is_empty() {
+        return Err("the next cgroups' directories could not be made".to_owned());
+    }
+    if !passed && saw.effect.is_none() {
+        return Err("no box has come after the names that were taken".to_owned());
+    }
+    // What could not be made ahead is not tried again at once: the attacks that follow want it again.
+    let again = |_| {
+        caller.run_one(attack.id, &Setup::default());
+        caller.warm_up().is_ok()
+    };
+    if !(0..JOBS).any(again) {
+        return Err("without the names no box is made ahead either".to_owned());
+    }
+    saw.note("boxes made meanwhile", "other names");
+    Ok(saw)
+}
+
 /// Leaves of this process that are there now.
 fn leaves(ran: &Ran) -> Vec<PathBuf> {
     let prefix = format!("{LEAF}{}-", std::process::id());
@@ -224,15 +326,21 @@ pub fn leftovers(caller: &Caller, attack: &Attack) -> Seen {
     if during == 0 {
         return Err("the cgroup of a box that runs was not found".to_owned());
     }
+    let mut ended = paths(&first);
     for _ in 0..12 {
-        caller.run_one(attack.id, &Setup::default());
+        ended.extend(paths(&caller.run_one(attack.id, &Setup::default())));
     }
     let mut saw = Saw::new();
     // Those of this very process: others may be running boxes of theirs.
     let own = crate::sandbox::cgroup::name_of_own("");
     let is_own =
         |leaf: &PathBuf| leaf.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));
-    let left: Vec<PathBuf> = leaves(&first).into_iter().filter(is_own).collect();
+    let mut left: Vec<PathBuf> = leaves(&first).into_iter().filter(is_own).collect();
+    if caller.pool.is_some() {
+        // The others are those of boxes that have not begun.
+        let ended: Vec<PathBuf> = ended.iter().flat_map(|path| directories(path)).collect();
+        left.retain(|leaf| ended.contains(leaf));
+    }
     saw.note("cgroups of boxes that have ended", if left.is_empty() { "none" } else { "some" });
     if let Some(one) = left.first() {
         saw.leak(format!("{} is left", one.display()));

@@ -17,7 +17,7 @@ use super::super::probe::{ARGUMENT, Job, MAGIC, Order, terminal};
 use super::super::table::Attack;
 use super::canary::digest;
 use super::ends::still_beats;
-use super::groups::{box_processes, is_init};
+use super::groups::{Member, box_processes};
 use super::limits::forty_two;
 use super::{Caller, Setup, as_nobody, wait_until};
 use crate::Layer;
@@ -315,21 +315,24 @@ pub fn visible_words(caller: &Caller, _: &Attack) -> Seen {
     }
     let mut live = caller.start("CG-02", &Setup::default())?;
     let ready = live.ready(Duration::from_secs(10));
-    let processes = box_processes();
+    let look =
+        |one: Member| ["environ", "cmdline", "comm"].map(|file| (file, holds(&one.pid.to_string(), file)));
+    let seen: Vec<_> = box_processes().into_iter().map(|one| (one, one.is_init(), look(one))).collect();
+    let ran = live.finish();
+    let seen: Vec<_> = seen.into_iter().filter(|(one, ..)| one.may_be_of(&ran)).collect();
+    if !ready || seen.is_empty() {
+        return Err("no process of the box was seen".to_owned());
+    }
     let mut saw = Saw::new();
     let mut read = 0;
-    for pid in &processes {
-        for file in ["environ", "cmdline", "comm"] {
+    for (_, is_init, files) in seen {
+        for (file, holds) in files {
             read += 1;
-            if holds(&pid.to_string(), file) {
-                let which = if is_init(*pid) { "pid 1" } else { "the payload" };
+            if holds {
+                let which = if is_init { "pid 1" } else { "the payload" };
                 saw.leak(format!("{file} of {which} holds a secret of the caller"));
             }
         }
-    }
-    drop(live.finish());
-    if !ready || processes.is_empty() {
-        return Err("no process of the box was seen".to_owned());
     }
     saw.note(format!("secrets in {read} files"), if saw.effect.is_some() { "some" } else { "none" });
     Ok(saw)

@@ -13,6 +13,7 @@ pub mod ends;
 pub mod groups;
 pub mod launcher;
 pub mod limits;
+mod neighbours;
 pub mod outputs;
 pub mod pairs;
 pub mod policies;
@@ -22,6 +23,7 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use boxes::{Live, Ran, Setup};
 pub use canary::{Den, Forgotten, Terminal, as_nobody, digest, open_dir, open_file, wait_until};
@@ -30,6 +32,7 @@ pub use work::{Brief, Result as Told, main};
 use super::probe::Target;
 use crate::Layer;
 use crate::policy::model::Policy;
+use crate::sandbox::{Builder, Outcome, Pool, Running};
 
 /// Everything that attacks from outside need.
 pub struct Caller {
@@ -53,6 +56,8 @@ pub struct Caller {
     pub cgroup: Option<PathBuf>,
     /// What runs the payload instead of a box.
     pub through: Vec<String>,
+    /// Where boxes come from that are made ahead.
+    pub pool: Option<Arc<Pool>>,
     /// What probes in a box attack.
     pub inside: Target,
     /// What their controls attack.
@@ -63,6 +68,22 @@ impl Caller {
     /// The store of the battery.
     pub fn store(&self) -> PathBuf {
         self.dir.join("store")
+    }
+
+    /// Runs a box to its end, one that was made ahead where that is what is tested.
+    pub fn run_box(&self, builder: Builder) -> crate::error::Result<Outcome> {
+        match &self.pool {
+            Some(pool) => pool.run(builder),
+            None => builder.run(),
+        }
+    }
+
+    /// The same, coming back while it runs.
+    pub fn spawn_box(&self, builder: Builder) -> crate::error::Result<Running> {
+        match &self.pool {
+            Some(pool) => pool.spawn(builder),
+            None => builder.spawn(),
+        }
     }
 
     /// What was done to the host, if anything.

@@ -9,10 +9,10 @@ use super::super::outcome::{Place, Saw, name};
 use super::super::probe::{Job, Order, c};
 use super::super::table::Attack;
 use super::canary::digest;
-use super::groups::{box_processes, is_init};
+use super::groups::box_processes;
 use super::{Caller, Setup};
 use crate::error::io_text;
-use crate::sandbox::{Input, Output};
+use crate::sandbox::{Builder, Input, Output};
 use crate::sys::{Errno, probe};
 
 type Seen = Result<Saw, String>;
@@ -96,6 +96,11 @@ fn at_once(caller: &Caller, attack: &Attack, boxes: usize) -> Result<Vec<super::
     for _ in 0..boxes {
         prepared.push(caller.prepare(attack.id, &Setup::default())?);
     }
+    let pool = caller.pool.as_deref();
+    let run = |builder: Builder| match pool {
+        Some(pool) => pool.run(builder),
+        None => builder.run(),
+    };
     let queue = std::sync::Mutex::new(prepared);
     let done = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -104,7 +109,8 @@ fn at_once(caller: &Caller, attack: &Attack, boxes: usize) -> Result<Vec<super::
                 loop {
                     let next = queue.lock().ok().and_then(|mut q| q.pop());
                     let Some(builder) = next else { return };
-                    let ran = super::Ran::of(builder.stdout(Output::Capture).run(), Vec::new());
+                    let builder = builder.stdout(Output::Capture);
+                    let ran = super::Ran::of(run(builder), Vec::new());
                     if let Ok(mut done) = done.lock() {
                         done.push(ran);
                     }
@@ -154,12 +160,14 @@ pub fn memory_of_init(caller: &Caller, attack: &Attack) -> Seen {
     let own = std::env::vars().any(|(_, value)| value == secret);
     let mut live = caller.start(attack.id, &Setup::default())?;
     let ready = live.ready(Duration::from_secs(10));
-    let init = box_processes().into_iter().find(|pid| is_init(*pid));
-    let read = |file: &str| init.map(|pid| fs::read(format!("/proc/{pid}/{file}")));
     // It gives its memory away right after the payload's exec.
     std::thread::sleep(Duration::from_millis(20));
-    let (maps, environ) = (read("maps"), read("environ"));
+    let inits = box_processes().into_iter().filter(|one| one.is_init());
+    let read = |pid: i32, file: &str| fs::read(format!("/proc/{pid}/{file}"));
+    let mut inits: Vec<_> = inits.map(|one| (one, read(one.pid, "maps"), read(one.pid, "environ"))).collect();
     let ran = live.finish();
+    inits.retain(|(one, ..)| one.may_be_of(&ran));
+    let (maps, environ) = inits.pop().map_or((None, None), |(_, maps, environ)| (Some(maps), Some(environ)));
     let mut saw = ran.saw(attack.id)?;
     if !own {
         return Err("the supervisor's own memory does not hold the secret".to_owned());

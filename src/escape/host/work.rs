@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use super::boxes::Setup;
 use super::canary::{Den, Forgotten, Terminal, keep_key};
 use crate::Layer;
 use crate::error::{io_text, no_matter};
+use crate::sandbox::Pool;
 use crate::sys::process::die_with_parent;
 
 /// What the caller is told.
@@ -38,6 +40,8 @@ pub struct Brief {
     pub cgroup: Option<PathBuf>,
     /// What runs the payload instead of a box.
     pub through: Vec<String>,
+    /// Whether boxes are those of a pool.
+    pub warm: bool,
     /// How many times slower than usual this host is.
     pub slow: u32,
 }
@@ -52,6 +56,9 @@ pub enum Result {
     /// Nothing can be tried, and why.
     Failed(String),
 }
+
+/// Boxes that wait beside those that are attacked from.
+const WAITING: usize = 2;
 
 /// The most bytes of a brief.
 const MAX_BRIEF: u64 = 16 << 20;
@@ -170,10 +177,16 @@ fn prepare(brief: &Brief) -> std::result::Result<(Caller, Key), String> {
         degrade,
         cgroup: brief.cgroup.clone(),
         through: brief.through.clone(),
+        pool: pool(brief.warm)?,
         inside,
         outside,
     };
     Ok((caller, key))
+}
+
+fn pool(warm: bool) -> std::result::Result<Option<Arc<Pool>>, String> {
+    let pool = warm.then(|| Pool::new(WAITING)).transpose();
+    pool.map(|pool| pool.map(Arc::new)).map_err(|e| e.to_string())
 }
 
 /// This program, where everybody can execute it. What follows its last segment
@@ -217,13 +230,23 @@ impl Caller {
         if !self.through.is_empty() {
             return self.elsewhere(attack, control.as_ref());
         }
+        judge(attack, &self.attempt(attack), control.as_ref())
+    }
+
+    /// The attack itself, and what was done to the host and to other boxes.
+    fn attempt(&self, attack: &Attack) -> Inside {
+        let neighbour = match self.neighbour() {
+            Ok(neighbour) => neighbour,
+            Err(why) => return Inside { why, ..Inside::default() },
+        };
         let inside = match attack.how {
             How::Shared(_) => self.shared(attack),
             How::Host(part, _) => self.beside_the_box(part, attack),
             How::NotApplicable(why) => Inside { why: why.to_owned(), ..Inside::default() },
         };
-        let inside = Inside { damage: inside.damage.clone().or_else(|| self.damage()), ..inside };
-        judge(attack, &inside, control.as_ref())
+        let of_neighbour = neighbour.and_then(super::neighbours::Neighbour::damage);
+        let damage = inside.damage.clone().or_else(|| self.damage()).or(of_neighbour);
+        Inside { damage, ..inside }
     }
 
     /// What controls have done is not held against the attack.

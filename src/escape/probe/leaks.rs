@@ -289,3 +289,44 @@ pub fn use_up_user(target: &Target, steps: &mut Steps<'_>) -> Saw {
     made.into_iter().for_each(super::kill);
     saw
 }
+
+/// The order of a box that others are attacked beside.
+pub const NEIGHBOUR: &str = "neighbour";
+
+/// A box at work beside the one that is attacked from: a secret is in its memory and
+/// in its file, it holds a lock, and at its end it tells whether anybody came near it.
+pub fn live_beside(target: &Target, _: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    let secret: Vec<u8> = target.token.iter().map(|b| !*b).collect();
+    let kept = Room::of(&secret);
+    let dir = target.scratch.as_deref();
+    let file = dir.map(|dir| format!("{dir}/{NEIGHBOUR}"));
+    if let Some(file) = &file {
+        saw.io_step("its file", std::fs::write(file, &secret));
+    }
+    let lock = fd::openat(libc::AT_FDCWD, &c(&target.program), libc::O_RDONLY, 0);
+    if let Ok(lock) = &lock {
+        step!(saw, "its lock", SYS_flock, lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB);
+    }
+    say("W ready");
+    let mut byte = [0u8];
+    no_matter(fd::read(0, &mut byte), "the end");
+    if !kept.bytes().starts_with(&secret) {
+        saw.leak("the memory of the box beside it was changed");
+    }
+    if let Some(file) = &file
+        && read_some(file, MOST).ok().as_deref() != Some(secret.as_slice())
+    {
+        saw.leak("the file of the box beside it was changed");
+    }
+    let names = |dir: &str| std::fs::read_dir(dir).map_or(0, |list| list.flatten().count());
+    if dir.is_some_and(|dir| names(dir) != 1) {
+        saw.leak("the box beside it has files that are not its own");
+    }
+    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    if processes.filter(|entry| is_process(&entry.file_name())).count() > 1 {
+        saw.leak("the box beside it sees a process that is not its own");
+    }
+    saw
+}

@@ -236,6 +236,9 @@ pub fn all() -> Vec<&'static Attack> {
 /// The probe of an attack.
 #[must_use]
 pub fn probe(id: &str) -> Option<Probe> {
+    if id == super::probe::leaks::NEIGHBOUR {
+        return Some(super::probe::leaks::live_beside);
+    }
     match all().into_iter().find(|a| a.id == id)?.how {
         How::Shared(probe) | How::Host(_, Some(probe)) => Some(probe),
         _ => None,

@@ -153,7 +153,7 @@ pub const ATTACKS: &[Attack] = &[
     )
     .supervised()
     .control(Control::Own("without it the next box runs"))
-    .expect(&["setup_failed", "refused"]),
+    .expect(&["setup_failed", "refused", "other names"]),
     Attack::host("CG-05", "swap as memory that is not counted", "memory.swap.max", groups::swap)
         .with(processes::fork_at_once)
         .held_by(&[Cgroup])
