@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use place::Place;
 
-/// Calls of one kind that a process makes, and processes of each contender: the
-/// fastest of them was disturbed least.
+/// Calls of one kind that a process makes, in batches, and processes of each
+/// contender: the fastest batch was disturbed least.
 const CALLS: &str = "400000";
 const PROCESSES: usize = 15;
 
