@@ -45,13 +45,13 @@ pub fn policies() -> Vec<(&'static str, Policy)> {
 
 /// Names of the programs under a policy; none where one needs what is not here.
 pub fn programs(policy: &str) -> Vec<String> {
+    let ends = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        !corpus::directives(&text).iter().any(|d| d.0 == "verdict")
+    };
     let of_language = |language: &corpus::Language, prefix: &str| -> Vec<String> {
         let all = sources(language.name, language.extension).into_iter();
         let named = all.map(|p| (p.file_stem().unwrap().to_str().unwrap().to_owned(), p));
-        let ends = |path: &Path| {
-            let text = fs::read_to_string(path).unwrap();
-            !corpus::directives(&text).iter().any(|d| d.0 == "verdict")
-        };
         // What is refused, and what only a limit ends, says nothing about what is needed.
         let kept = named.filter(|(name, path)| name != "refused" && ends(path));
         kept.map(|(name, _)| format!("{prefix}{}/{name}", language.name)).collect()
@@ -60,7 +60,7 @@ pub fn programs(policy: &str) -> Vec<String> {
         // Those of `native` that it lets alone.
         "strict" => programs("native"),
         "java" => {
-            let all = sources("java", "java").into_iter();
+            let all = sources("java", "java").into_iter().filter(|path| ends(path));
             let names = all.map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned());
             let kept = names.filter(|n| !["Refused", "Dispatch", "Memory"].contains(&n.as_str()));
             kept.map(|name| format!("java/{name}")).collect()
