@@ -138,14 +138,15 @@ mod tests {
     fn reap_takes_whom_nobody_waits_for_and_leaves_those_of_other_boxes() {
         let (others, stray) = (zombie(), zombie());
         let awaited = Awaited::new(others.pid);
-        // No namespace has this number: only what shows none is left to be found.
-        assert!(reap(Mark::UserNamespace(0), &[]) >= 1);
+        // No namespace has this number: only what shows none is left to be found. A test beside this
+        // one may have found it first.
+        reap(Mark::UserNamespace(0), &[]);
         assert_eq!(process::wait(stray.pidfd.as_fd(), false).unwrap_err(), Errno::ECHILD);
         let (ended, _) = process::wait(others.pidfd.as_fd(), false).unwrap();
         assert_eq!(ended, Ended::Exited(7));
         drop(awaited);
         let last = zombie();
-        assert!(reap(Mark::UserNamespace(0), &[]) >= 1);
+        reap(Mark::UserNamespace(0), &[]);
         assert_eq!(process::wait(last.pidfd.as_fd(), false).unwrap_err(), Errno::ECHILD);
     }
 }
