@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 
 use batch_support::{Done, command, finish, lasting, lines};
-use common::{Caller, Ran, leaves_of, run};
+use common::{Caller, Ran, run};
 use faults_support::{CANARY, alone, canary, children, errnos, v2};
 use serde_json::{Value, json};
 use stockade::sandbox::order::{ORDER, Step};
@@ -33,7 +33,6 @@ fn batch_with(caller: Caller, faults: &str, options: &[&str]) -> Done {
     child.stdin.take().unwrap().write_all(lines(&jobs).as_bytes()).unwrap();
     let done = finish(child);
     assert_eq!(done.answers.len(), JOBS, "{faults}: {}", done.stderr);
-    assert_eq!(leaves_of(done.pid), Vec::<String>::new(), "{faults}");
     let orphans = children();
     assert!(orphans.is_empty(), "{faults} leaves processes {orphans:?}");
     let tmp = caller.home().join("store/tmp");
