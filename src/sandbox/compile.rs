@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 use std::sync::{Arc, OnceLock};
 
 use self::seen::PayloadSeen;
-pub use self::seen::{Seen, look};
+pub use self::seen::{Payload, Seen, look};
 use super::cgroup::{self, Leaf, World};
 use super::explain::Explainer;
 use super::host::Host;

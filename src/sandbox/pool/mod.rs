@@ -24,7 +24,7 @@ mod shelf;
 mod solo;
 
 use std::fs::File;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -36,7 +36,7 @@ use self::maker::Ready;
 use self::payloads::{Kept, Payloads};
 use self::shelf::Shelves;
 pub use self::solo::Solo;
-use super::compile::{self, Request, Seen};
+use super::compile::{self, Payload, Request, Seen};
 use super::launch::{self, Job, Stopped};
 use super::run::{Begin, Builder, Canceller, Outcome, Running};
 use super::supervise::Cancel;
@@ -170,8 +170,9 @@ impl Pool {
     /// # Errors
     /// As [`Builder::run`].
     pub fn run_with(&self, job: Builder, cancel: &dyn Cancel, started: impl FnOnce()) -> Result<Outcome> {
-        let kept =
-            |file: &File| self.shared.payloads.lock().unwrap_or_else(PoisonError::into_inner).kept(file);
+        let kept = |payload: &Payload| {
+            self.shared.payloads.lock().unwrap_or_else(PoisonError::into_inner).kept(payload)
+        };
         serve(job, cancel, started, kept, |kind, seen| self.take(kind, seen, cancel))
     }
 
@@ -242,7 +243,7 @@ impl Pool {
                 shelf::Answer::Wait => {
                     self.shared.wanted.notify_one();
                     shelves = self.shared.wait(shelves);
-                    told_to_end = wants_end(cancel);
+                    told_to_end = is_readable(cancel.fd());
                 }
             }
         }
@@ -264,7 +265,7 @@ fn serve<'a>(
     job: Builder,
     cancel: &dyn Cancel,
     started: impl FnOnce(),
-    kept: impl FnOnce(&File) -> Option<Arc<Kept>>,
+    kept: impl FnOnce(&Payload) -> Option<Arc<Kept>>,
     take: impl FnOnce(Kind, &Seen) -> Taken<'a>,
 ) -> Result<Outcome> {
     let begin = Begin::now()?;
@@ -275,7 +276,7 @@ fn serve<'a>(
     };
     match take(kind, &seen) {
         Taken::Ready(mut ready, turn) => {
-            let kept = seen.payload().and_then(|payload| kept(&payload.file));
+            let kept = seen.payload().and_then(kept);
             ready.equip(request, &seen, kept.as_ref().map(|kept| kept.sha256.clone()))?;
             let file = kept.as_ref().map(|kept| &kept.file).or(seen.payload().map(|payload| &payload.file));
             let job = Job { words: &words, payload: file.map(File::as_fd) };
@@ -314,7 +315,7 @@ fn words_of(request: &Request, seen: &Seen) -> Result<Option<Vec<u8>>> {
     Ok(words::message(&argv, &envp, seen.payload().map_or(0, |p| p.size)))
 }
 
-fn wants_end(cancel: &dyn Cancel) -> bool {
-    let mut fds = [PollFd::new(cancel.fd(), PollFlags::POLLIN)];
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
     nix::poll::poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
 }

@@ -19,6 +19,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::image::digest::Hasher;
+use crate::sandbox::compile::Payload;
 
 /// Largest file that is kept.
 const MOST_BYTES: u64 = 8 << 20;
@@ -73,10 +74,11 @@ pub struct Payloads(Vec<(Identity, Option<Arc<Kept>>)>);
 
 impl Payloads {
     /// The copy of this file, where it has come before. Whatever stands in the way of one, the file
-    /// itself does as well.
-    pub fn kept(&mut self, file: &File) -> Option<Arc<Kept>> {
+    /// itself does as well: also one whose size is no longer what the job was told.
+    pub fn kept(&mut self, payload: &Payload) -> Option<Arc<Kept>> {
+        let file = &payload.file;
         let identity = Identity::of(&file.metadata().ok()?);
-        if identity.size > MOST_BYTES || !identity.is_settled() {
+        if identity.size > MOST_BYTES || identity.size != payload.size || !identity.is_settled() {
             return None;
         }
         let Some(at) = self.0.iter().position(|(known, _)| *known == identity) else {
@@ -131,10 +133,16 @@ mod tests {
         bytes
     }
 
-    fn settled(path: &std::path::Path, bytes: &[u8]) -> File {
+    fn open(path: &std::path::Path) -> Payload {
+        let file = File::open(path).unwrap();
+        let size = file.metadata().unwrap().len();
+        Payload { file, size, name: String::new() }
+    }
+
+    fn settled(path: &std::path::Path, bytes: &[u8]) -> Payload {
         std::fs::write(path, bytes).unwrap();
         std::thread::sleep(SETTLED * 2);
-        File::open(path).unwrap()
+        open(path)
     }
 
     #[test]
@@ -144,7 +152,7 @@ mod tests {
         let mut payloads = Payloads::default();
         let file = settled(&path, b"first");
         assert!(payloads.kept(&file).is_none());
-        let kept = payloads.kept(&File::open(&path).unwrap()).unwrap();
+        let kept = payloads.kept(&open(&path)).unwrap();
         assert_eq!(content(&kept), b"first");
         assert_eq!(kept.sha256, "a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e");
         assert!((&kept.file).write_all(b"x").is_err());
@@ -172,8 +180,20 @@ mod tests {
         let mut payloads = Payloads::default();
         for _ in 0..3 {
             std::fs::write(&path, b"first").unwrap();
-            assert!(payloads.kept(&File::open(&path).unwrap()).is_none());
+            assert!(payloads.kept(&open(&path)).is_none());
         }
+    }
+
+    #[test]
+    fn payload_that_grew_after_its_job_was_told_its_size_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        let mut payloads = Payloads::default();
+        let told = settled(&path, b"first");
+        let grown = settled(&path, b"first and more");
+        assert!(payloads.kept(&grown).is_none());
+        assert!(payloads.kept(&grown).is_some());
+        assert!(payloads.kept(&told).is_none());
     }
 
     #[test]
@@ -184,7 +204,7 @@ mod tests {
             .map(|i| {
                 let path = dir.path().join(i.to_string());
                 std::fs::write(&path, i.to_string()).unwrap();
-                File::open(&path).unwrap()
+                open(&path)
             })
             .collect();
         std::thread::sleep(SETTLED * 2);

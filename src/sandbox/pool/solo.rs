@@ -6,19 +6,16 @@
 //! that makes a box, runs a job in it and makes the next is spared that.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
-
-use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::kind::Kind;
 use super::maker;
 use super::payloads::Payloads;
 use super::shelf::{Answer, Shelves, Task};
-use super::{Taken, serve};
+use super::{Taken, is_readable, serve};
 use crate::error::Result;
-use crate::sandbox::compile::Seen;
+use crate::sandbox::compile::{Payload, Seen};
 use crate::sandbox::run::{Builder, Outcome};
 use crate::sandbox::supervise::Cancel;
 
@@ -48,7 +45,7 @@ impl Solo {
     /// # Errors
     /// As [`Builder::run`].
     pub fn run_with(&self, job: Builder, cancel: &dyn Cancel) -> Result<Outcome> {
-        let kept = |file: &File| self.payloads.borrow_mut().kept(file);
+        let kept = |payload: &Payload| self.payloads.borrow_mut().kept(payload);
         let outcome = serve(job, cancel, || {}, kept, |kind, seen| self.take(kind, seen));
         self.shelves.borrow_mut().done();
         outcome
@@ -57,8 +54,7 @@ impl Solo {
     /// Makes boxes for jobs like the last ones, until there are enough or `until` is readable.
     pub fn make_ahead(&self, until: BorrowedFd<'_>) {
         loop {
-            let mut fds = [PollFd::new(until, PollFlags::POLLIN)];
-            if nix::poll::poll(&mut fds, PollTimeout::ZERO) != Ok(0) {
+            if is_readable(until) {
                 return;
             }
             let task = self.shelves.borrow_mut().task();
@@ -92,7 +88,7 @@ impl Solo {
             }
         }
         drop(shelves.take(&kind, true));
-        match maker::make(&kind, &seen.ahead(), self.network) {
+        match maker::make(&kind, seen, self.network) {
             Some(ready) => Taken::Ready(ready, None),
             None => Taken::Nothing,
         }
