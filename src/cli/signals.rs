@@ -11,7 +11,7 @@ use stockade::sandbox::Cancel;
 use stockade::sys::signal::{Disposition, is_ignored, set_disposition};
 
 /// What ends a run.
-const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+pub const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// The ending signals, blocked and readable.
 #[derive(Debug)]

@@ -42,6 +42,7 @@ mod supervise;
 mod traces;
 mod urgency;
 mod verify;
+mod walk;
 mod watch;
 mod work;
 

@@ -113,8 +113,8 @@ impl Desk {
                 Ok(answer) => self.hand_in(number, answer),
                 Err(error) => {
                     self.hand_in(number, lost(number, &line, &error));
-                    self.give_up(error);
-                    self.stop_now();
+                    self.stop_for(&mut self.lock(), error);
+                    self.changed.notify_all();
                     break;
                 }
             }
@@ -174,17 +174,15 @@ impl Desk {
         if let Err(e) = out.write_all(bytes).and_then(|()| out.flush())
             && work.failure.is_none()
         {
-            let message = format!("cannot write a report: {}", io_text(&e));
-            work.failure = Some(Error::new(Kind::Host, message));
-            work.stopped = true;
-            self.stop.now();
+            self.stop_for(work, Error::new(Kind::Host, format!("cannot write a report: {}", io_text(&e))));
         }
     }
 
-    fn stop_now(&self) {
-        self.lock().stopped = true;
+    /// Things cannot go on; the first reason counts.
+    fn stop_for(&self, work: &mut Work, error: Error) {
+        work.failure.get_or_insert(error);
+        work.stopped = true;
         self.stop.now();
-        self.changed.notify_all();
     }
 
     fn give_up(&self, error: Error) {

@@ -132,14 +132,16 @@ fn serve(mut socket: UnixStream, defaults: &Defaults, stop: &Stop, cpu: Option<u
         stockade::sys::fd::dup_onto(null.as_raw_fd(), stdio)?;
     }
     let (solo, policies) = (Solo::new(), Policies::default());
+    let run = |job| solo.run_with(defaults.request(job, &policies, cpu)?, stop).map(|outcome| outcome.report);
     while let Some((number, line)) = receive(&mut socket)? {
-        let answer = answer(&solo, defaults, &policies, stop, cpu, (number, &line));
-        let ran = answer.report.as_ref().is_some_and(|report| {
-            report.verdict < Verdict::SetupFailed || report.verdict == Verdict::Cancelled
-        });
-        let mut text = serde_json::to_vec(&answer)?;
-        text.push(b'\n');
-        send(&mut socket, u64::from(ran), &text)?;
+        let words = match Job::parse(&line, number) {
+            Ok(job) => {
+                let id = job.id.clone();
+                Words::ended(number, id, run(job).unwrap_or_else(|error| refusal_report(&error)))
+            }
+            Err(error) => Words::no_job(number, Job::id_of(&line), &error),
+        };
+        send(&mut socket, u64::from(words.ran()), &words.line()?)?;
         solo.make_ahead(socket.as_fd());
     }
     Ok(())
@@ -166,36 +168,33 @@ struct Words {
     report: Option<Report>,
 }
 
-fn answer(
-    solo: &Solo,
-    defaults: &Defaults,
-    policies: &Policies,
-    stop: &Stop,
-    cpu: Option<usize>,
-    (line, text): (u64, &[u8]),
-) -> Words {
-    let bare = Words { line, id: None, error: None, help: None, exit_status: None, report: None };
-    let job = match Job::parse(text, line) {
-        Ok(job) => job,
-        Err(error) => {
-            let (message, help) = (error.message().to_owned(), error.help_text().map(str::to_owned));
-            return Words { id: Job::id_of(text), error: Some(message), help, ..bare };
-        }
-    };
-    let id = job.id.clone();
-    let request = defaults.request(job, policies, cpu);
-    let ran = request.and_then(|request| solo.run_with(request, stop));
-    Words { id, ..ended(bare, ran.map_or_else(|error| refusal_report(&error), |outcome| outcome.report)) }
-}
+impl Words {
+    fn no_job(line: u64, id: Option<Id>, error: &Error) -> Self {
+        let (message, help) = (error.message().to_owned(), error.help_text().map(str::to_owned));
+        Self { line, id, error: Some(message), help, exit_status: None, report: None }
+    }
 
-fn ended(bare: Words, report: Report) -> Words {
-    Words { exit_status: Some(report.exit_status), report: Some(report), ..bare }
+    fn ended(line: u64, id: Option<Id>, report: Report) -> Self {
+        let exit_status = Some(report.exit_status);
+        Self { line, id, error: None, help: None, exit_status, report: Some(report) }
+    }
+
+    /// Whether it was a job, and was run.
+    fn ran(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| {
+            report.verdict < Verdict::SetupFailed || report.verdict == Verdict::Cancelled
+        })
+    }
+
+    fn line(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
 }
 
 /// The answer for a line whose worker has died.
 pub fn lost(line: u64, text: &[u8], error: &Error) -> Answer {
-    let bare = Words { line, id: Job::id_of(text), error: None, help: None, exit_status: None, report: None };
-    let mut text = serde_json::to_vec(&ended(bare, refusal_report(error))).unwrap_or_default();
-    text.push(b'\n');
-    Answer { ran: false, text }
+    let words = Words::ended(line, Job::id_of(text), refusal_report(error));
+    Answer { ran: false, text: words.line().unwrap_or_default() }
 }

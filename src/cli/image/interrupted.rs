@@ -16,13 +16,11 @@ use stockade::image::{Store, StoreProblem};
 use stockade::sandbox::StoreChoice;
 use stockade::sys::signal::{is_ignored, succeed_on};
 
+use crate::cli::signals::ENDING;
 use crate::cli::{COULD_NOT, say};
 
 /// The private argument that starts the sweeping.
 pub const SWEEP: &str = "sweep-after-signal";
-
-/// What interrupts.
-const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// How often the sweep is tried again: a program of the host that makes a part
 /// of an image may have to notice that nobody wants it.
@@ -40,7 +38,7 @@ pub fn prepare(choice: &StoreChoice) -> Result<()> {
     // Without a place there is nothing to sweep; opening it says why.
     let Ok(store) = Store::locate(explicit, &|name| std::env::var_os(name), uid) else { return Ok(()) };
     let absolute = std::path::absolute(&store).unwrap_or(store);
-    for signal in ENDING {
+    for signal in ENDING.map(|signal| signal as i32) {
         if is_ignored(signal).map_err(failed)? {
             continue;
         }

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::OpenOut;
 use super::names;
 use super::place::{self, NoPlace};
+use crate::sandbox::walk;
 use crate::sys::Errno;
 use crate::sys::fd::{self, Resolve};
 
@@ -23,9 +24,6 @@ const MOST_ENTRIES: u64 = 200_000;
 
 /// Directories inside each other. Each costs two open descriptors.
 const DEEPEST: usize = 32;
-
-/// What was left out is listed up to here, and counted beyond.
-const MOST_LISTED: usize = 100;
 
 /// Something that was left where it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,47 +100,25 @@ impl From<Errno> for Stop {
 impl Walk<'_> {
     fn skip(&mut self, reason: &'static str) {
         self.told.skipped_count += 1;
-        if self.told.skipped.len() < MOST_LISTED {
+        if self.told.skipped.len() < walk::MOST_LISTED {
             self.told.skipped.push(Skipped { path: names::shown(&self.path), reason });
         }
     }
 
     /// One directory, in the order of its names.
     fn directory(&mut self, dir: &File) -> Result<(), Stop> {
-        for name in self.names_in(dir)? {
-            let length = self.path.len();
-            if length > 0 {
-                self.path.push(b'/');
-            }
-            self.path.extend_from_slice(name.to_bytes());
+        let Some(names) = walk::names_in(dir, MOST_ENTRIES - self.entries)? else {
+            self.skip("too many entries: none is looked at from here on");
+            return Err(Stop::Enough);
+        };
+        self.entries += names.len() as u64;
+        for name in names {
+            let length = walk::enter(&mut self.path, &name);
             let done = self.entry(dir, &name);
             self.path.truncate(length);
             done?;
         }
         Ok(())
-    }
-
-    /// Sorted, so that the same files give the same result.
-    fn names_in(&mut self, dir: &File) -> Result<Vec<CString>, Stop> {
-        // The position in a directory is the open file's: one of its own.
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-        let again = fd::openat2(dir.as_raw_fd(), c".", flags, 0, Resolve::SEALED)?;
-        let mut names = Vec::new();
-        for entry in nix::dir::Dir::from_fd(again)?.iter() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            if self.entries == MOST_ENTRIES {
-                self.skip("too many entries: none is looked at from here on");
-                return Err(Stop::Enough);
-            }
-            self.entries += 1;
-            names.push(name.to_owned());
-        }
-        names.sort_unstable();
-        Ok(names)
     }
 
     fn entry(&mut self, dir: &File, name: &CString) -> Result<(), Stop> {
@@ -180,7 +156,7 @@ impl Walk<'_> {
             self.skip("a directory that its owner may not read");
             return Ok(());
         }
-        let inside = open_same(dir, name, libc::O_DIRECTORY, meta)?;
+        let inside = walk::open_same(dir, name, libc::O_DIRECTORY, meta)?;
         self.levels.push(Level { name: name.clone(), host: None });
         let done = self.directory(&inside);
         self.levels.pop();
@@ -201,7 +177,7 @@ impl Walk<'_> {
             self.skip(reason);
             return Ok(());
         }
-        let from = open_same(dir, name, libc::O_NONBLOCK | libc::O_NOCTTY, meta)?;
+        let from = walk::open_same(dir, name, libc::O_NONBLOCK | libc::O_NOCTTY, meta)?;
         let executable = meta.mode() & EXECUTE != 0;
         match self.host().and_then(|to| place::put(to, name, &from, size, executable)) {
             Ok(()) => {
@@ -229,12 +205,4 @@ impl Walk<'_> {
         }
         Ok(dir)
     }
-}
-
-/// Opens what was looked at, and nothing that has come in its place.
-fn open_same(dir: &File, name: &CString, flags: i32, meta: &Metadata) -> Result<File, Stop> {
-    let flags = flags | libc::O_RDONLY | libc::O_NOFOLLOW;
-    let file = File::from(fd::openat2(dir.as_raw_fd(), name, flags, 0, Resolve::SEALED)?);
-    let found = fd::identity(file.as_fd())?;
-    if (found.dev, found.ino) == (meta.dev(), meta.ino()) { Ok(file) } else { Err(Errno::ESTALE.into()) }
 }

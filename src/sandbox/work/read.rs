@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
@@ -11,6 +11,7 @@ use super::Brought;
 use crate::policy::units::format_size;
 use crate::sandbox::out::{Skipped, shown};
 use crate::sandbox::plan::{PrivateEntry, PrivateKind};
+use crate::sandbox::walk;
 use crate::sys::Errno;
 use crate::sys::fd::{self, Resolve};
 
@@ -19,9 +20,6 @@ const DEEPEST: usize = 128;
 
 /// Bytes of a path below the place, so that it fits into a call together with it.
 const LONGEST: usize = 4000;
-
-/// What was left out is listed up to here, and counted beyond.
-const MOST_LISTED: usize = 100;
 
 /// Bytes of a page, which a file system in memory counts.
 const PAGE: u64 = 4096;
@@ -107,7 +105,7 @@ fn reason(errno: Errno) -> Option<&'static str> {
 impl Walk<'_> {
     fn skip(&mut self, reason: &'static str) {
         self.told.skipped_count += 1;
-        if self.told.skipped.len() < MOST_LISTED {
+        if self.told.skipped.len() < walk::MOST_LISTED {
             self.told.skipped.push(Skipped { path: shown(&self.path), reason });
         }
     }
@@ -151,42 +149,18 @@ impl Walk<'_> {
 
     /// One directory, in the order of its names.
     fn directory(&mut self, dir: &File) -> Result<(), Stop> {
-        for name in self.names_in(dir)? {
-            let length = self.path.len();
-            if length > 0 {
-                self.path.push(b'/');
-            }
-            self.path.extend_from_slice(name.to_bytes());
+        let listed = walk::names_in(dir, self.room.inodes - self.seen);
+        let Some(names) = listed.map_err(|errno| self.failed(errno.into()))? else {
+            return Err(self.too_large("it has more entries", "inodes", &self.room.inodes.to_string()));
+        };
+        self.seen += names.len() as u64;
+        for name in names {
+            let length = walk::enter(&mut self.path, &name);
             let done = self.entry(dir, &name);
             self.path.truncate(length);
             done?;
         }
         Ok(())
-    }
-
-    /// Sorted, and each once: a directory that changes while it is read may list a name twice.
-    fn names_in(&mut self, dir: &File) -> Result<Vec<CString>, Stop> {
-        let mut listed = nix::dir::Dir::from_fd(
-            fd::openat2(dir.as_raw_fd(), c".", libc::O_RDONLY | libc::O_DIRECTORY, 0, Resolve::SEALED)
-                .map_err(|errno| self.failed(errno.into()))?,
-        )
-        .map_err(|errno| self.failed(errno.into()))?;
-        let mut names = Vec::new();
-        for entry in listed.iter() {
-            let entry = entry.map_err(|errno| self.failed(errno.into()))?;
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            if self.seen == self.room.inodes {
-                return Err(self.too_large("it has more entries", "inodes", &self.room.inodes.to_string()));
-            }
-            self.seen += 1;
-            names.push(name.to_owned());
-        }
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
     }
 
     fn entry(&mut self, dir: &File, name: &CStr) -> Result<(), Stop> {
@@ -229,7 +203,7 @@ impl Walk<'_> {
             self.skip("too many directories deep");
             return Ok(());
         }
-        let inside = match open_same(dir, name, libc::O_DIRECTORY, meta) {
+        let inside = match walk::open_same(dir, name, libc::O_DIRECTORY, meta) {
             Ok(inside) => inside,
             Err(errno) => return self.skip_or_fail(errno),
         };
@@ -243,7 +217,7 @@ impl Walk<'_> {
 
     fn file(&mut self, dir: &File, name: &CStr, meta: &Metadata) -> Result<(), Stop> {
         self.take(meta.size())?;
-        let from = match open_same(dir, name, libc::O_NONBLOCK | libc::O_NOCTTY, meta) {
+        let from = match walk::open_same(dir, name, libc::O_NONBLOCK | libc::O_NOCTTY, meta) {
             Ok(from) => from,
             Err(errno) => return self.skip_or_fail(errno),
         };
@@ -266,12 +240,4 @@ impl Walk<'_> {
         self.told.links += 1;
         self.add(PrivateKind::Link(target), meta)
     }
-}
-
-/// Opens what was looked at, and nothing that has come in its place.
-fn open_same(dir: &File, name: &CStr, flags: i32, meta: &Metadata) -> Result<File, Errno> {
-    let flags = flags | libc::O_RDONLY | libc::O_NOFOLLOW;
-    let file = File::from(fd::openat2(dir.as_raw_fd(), name, flags, 0, Resolve::SEALED)?);
-    let found = fd::identity(file.as_fd())?;
-    if (found.dev, found.ino) == (meta.dev(), meta.ino()) { Ok(file) } else { Err(Errno::ESTALE) }
 }
