@@ -36,21 +36,15 @@ struct Options {
 impl Options {
     fn parse() -> Self {
         let mut options = Self { launches: 200, jobs: 600, json: false };
-        let mut words = std::env::args().skip(1);
-        while let Some(word) = words.next() {
-            let mut number = || -> usize {
-                let value = words.next().unwrap_or_default();
-                value.parse().unwrap_or_else(|_| panic!("{word} takes a number, not '{value}'"))
-            };
-            match word.as_str() {
+        place::each_option(|word, number| {
+            match word {
                 "--launches" => options.launches = number().max(1),
                 "--jobs" => options.jobs = number().max(4),
                 "--json" => options.json = true,
-                // Cargo says so to every benchmark.
-                "--bench" => {}
-                other => panic!("unknown option '{other}'"),
+                _ => return false,
             }
-        }
+            true
+        });
         options
     }
 }

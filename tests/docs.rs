@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Caller, payload, payload_of, run};
+use common::{Caller, held, payload, payload_of, run};
 use serde_json::Value;
 use stockade::report::evidence::{Evidence, Rule};
 use stockade::report::verdict::{Decision, Verdict, exit_status};
@@ -55,7 +55,7 @@ fn order_table_is_that_of_the_code() {
         table.push_str(&format!("| {} | {who} | {} | `{call}` | {} |\n", number + 1, line.name, line.why));
     }
     table.push('\n');
-    held("docs/architecture.md", "<!-- order -->\n", "<!-- end of order -->", &table);
+    held("docs/architecture.md", "<!-- order -->\n", "<!-- end of order -->", &table, "docs");
 }
 
 /// Every field of a report, by its path. Empty objects and lists count themselves.
@@ -243,19 +243,6 @@ fn links_between_documents_lead_somewhere() {
     assert!(links >= 8, "{links}");
 }
 
-/// The lines between two marks of a document, or with STOCKADE_WRITE_DOCS the same, written.
-fn held(path: &str, begin: &str, end: &str, expected: &str) {
-    let path = root().join(path);
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(begin).expect("the mark where it begins");
-    let (there, after) = rest.split_once(end).expect("the mark where it ends");
-    if std::env::var_os("STOCKADE_WRITE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{begin}{expected}{end}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(there, expected, "STOCKADE_WRITE_DOCS=1 cargo test --test docs writes it");
-}
-
 #[test]
 fn feature_table_is_that_of_the_code() {
     let mut table = String::from("\n| id | feature | what is lost without it |\n|---|---|---|\n");
@@ -263,7 +250,7 @@ fn feature_table_is_that_of_the_code() {
         table.push_str(&format!("| `{}` | {} | {} |\n", feature.id, feature.title, feature.without));
     }
     table.push('\n');
-    held("docs/kernel-features.md", "<!-- features -->\n", "<!-- end of features -->", &table);
+    held("docs/kernel-features.md", "<!-- features -->\n", "<!-- end of features -->", &table, "docs");
 }
 
 #[test]

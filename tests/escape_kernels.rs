@@ -2,10 +2,13 @@
 //! the document that shows them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use common::held;
 use stockade::escape::all;
 
 #[test]
@@ -38,13 +41,5 @@ fn document_has_the_numbers_of_the_other_kernels() {
     let head =
         "\n| kernel | caller | host | held | leaked | inconclusive | which |\n|--|--|--|--|--|--|--|\n";
     let table = format!("{head}{rows}\n");
-    let path = root.join("docs/escape-check.md");
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the mark where the table begins");
-    let (there, after) = rest.split_once(END).expect("the mark where it ends");
-    if std::env::var_os("STOCKADE_WRITE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(there, table, "STOCKADE_WRITE_DOCS=1 cargo test --test escape_kernels writes it");
+    held("docs/escape-check.md", BEGIN, END, &table, "escape_kernels");
 }

@@ -1,10 +1,13 @@
 //! What the golden table of the ablation says, and what the documents make of it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use common::held;
 use stockade::Layer;
 use stockade::escape::all;
 
@@ -112,14 +115,5 @@ fn heat_map_is_that_of_the_golden_table() {
     for (id, marks) in &golden {
         assert_eq!(marks.len(), Layer::ALL.len(), "{id}");
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ablation.md");
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the mark where the map begins");
-    let (there, after) = rest.split_once(END).expect("the mark where it ends");
-    let map = heat_map();
-    if std::env::var_os("STOCKADE_WRITE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{BEGIN}{map}{END}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(there, map, "STOCKADE_WRITE_DOCS=1 cargo test --test escape_layers writes it");
+    held("docs/ablation.md", BEGIN, END, &heat_map(), "escape_layers");
 }

@@ -46,24 +46,18 @@ impl Options {
     fn parse() -> Self {
         let gap = Duration::from_millis(50);
         let mut options = Self { launches: 60, spaced: 20, gap, json: false, check: false, host: None };
-        let mut words = std::env::args().skip(1);
-        while let Some(word) = words.next() {
-            let mut number = || -> usize {
-                let value = words.next().unwrap_or_default();
-                value.parse().unwrap_or_else(|_| panic!("{word} takes a number, not '{value}'"))
-            };
-            match word.as_str() {
+        place::each_option(|word, number| {
+            match word {
                 "--launches" => options.launches = number().max(1),
                 "--spaced" => options.spaced = number(),
                 "--gap" => options.gap = Duration::from_millis(number() as u64),
                 "--json" => options.json = true,
                 "--check" => options.check = true,
                 host::OPTION => options.host = Some(number()),
-                // Cargo says so to every benchmark.
-                "--bench" => {}
-                other => panic!("unknown option '{other}'"),
+                _ => return false,
             }
-        }
+            true
+        });
         options
     }
 

@@ -55,6 +55,20 @@ impl Place {
     }
 }
 
+/// Hands each option of the command line to `take`, with what reads the number behind it; `false`: there is
+/// no such option.
+pub fn each_option(mut take: impl FnMut(&str, &mut dyn FnMut() -> usize) -> bool) {
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || -> usize {
+            let value = words.next().unwrap_or_default();
+            value.parse().unwrap_or_else(|_| panic!("{word} takes a number, not '{value}'"))
+        };
+        // Cargo says so to every benchmark.
+        assert!(word == "--bench" || take(&word, &mut number), "unknown option '{word}'");
+    }
+}
+
 /// A process that launches once for each byte that it is sent, and says how long it took.
 pub struct Launcher {
     child: Child,

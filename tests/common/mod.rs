@@ -19,7 +19,9 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::Value;
 
+mod document;
 mod host;
+pub use document::held;
 pub use host::{full, patience, pause, sample, slow, stretched};
 
 /// Says why a test did not run; an error where everything must run.
