@@ -356,10 +356,16 @@ pub fn recv_with_fds<const N: usize>(socket: RawFd, data: &mut [u8]) -> Result<(
 
 /// Receives into `data`, and the descriptor that came with it, if one did.
 ///
+/// A peer that ends before it has read all that it was sent leaves an error behind, which is told
+/// once, ahead of what the peer itself had said: not here.
+///
 /// # References
 /// As [`recv_with_fds`]
 pub fn recv_with_fd(socket: RawFd, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-    let (n, [fd]) = recv_with_fds::<1>(socket, data)?;
+    let (n, [fd]) = match recv_with_fds::<1>(socket, data) {
+        Err(super::Errno::ECONNRESET) => recv_with_fds::<1>(socket, data),
+        other => other,
+    }?;
     // SAFETY: the kernel has just installed this descriptor for us, nobody else owns it.
     let owned = (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) });
     Ok((n, owned))
@@ -405,4 +411,30 @@ pub fn adopt(number: RawFd) -> Result<OwnedFd> {
     close(number)?;
     // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(int(fd)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_of_a_peer_that_did_not_read_are_received() {
+        let (ours, theirs) = socket_pair().expect("a pair");
+        write(ours.as_raw_fd(), b"unread").expect("written");
+        write(theirs.as_raw_fd(), b"words").expect("written");
+        drop(theirs);
+        let mut bytes = [0; 16];
+        let mut receive = || recv_with_fd(ours.as_raw_fd(), &mut bytes).map(|(n, _)| n);
+        assert_eq!(receive(), Ok(5));
+        assert_eq!(receive(), Ok(0));
+    }
+
+    #[test]
+    fn error_comes_ahead_of_last_words_for_whoever_only_reads() {
+        let (ours, theirs) = socket_pair().expect("a pair");
+        write(ours.as_raw_fd(), b"unread").expect("written");
+        write(theirs.as_raw_fd(), b"words").expect("written");
+        drop(theirs);
+        assert_eq!(read(ours.as_raw_fd(), &mut [0; 16]), Err(super::super::Errno::ECONNRESET));
+    }
 }

@@ -352,10 +352,10 @@ impl<'a> Supervisor<'a> {
     /// The control socket says that the exec failed, or, by its end, that it has happened.
     fn exec_news(&mut self) {
         let mut bytes = [0u8; FRAME_BYTES];
-        match fd::read(self.launched.control.as_raw_fd(), &mut bytes) {
+        match fd::recv_with_fd(self.launched.control.as_raw_fd(), &mut bytes) {
             Err(Errno::EINTR) => {}
-            Ok(0) | Err(_) => self.exec_done = true,
-            Ok(n) => {
+            Ok((0, _)) | Err(_) => self.exec_done = true,
+            Ok((n, _)) => {
                 if let Some(Frame::Failed { step, errno, .. }) = Frame::decode(&bytes[..n]) {
                     let line = step.line();
                     // What it was about is in the plan, which is the caller's.
