@@ -261,10 +261,15 @@ fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String,
         Layer::NoNewPrivs => json!({ "no_new_privs": status.get("NoNewPrivs") == "1" }),
         Layer::Landlock => {
             let abi = Host::get().landlock_abi;
+            let plan = compiled.plan.landlock.as_ref();
+            let mut missing = landlock::missing(abi);
+            if plan.is_some_and(|l| l.attr.net == 0) && !missing.contains(&"tcp") {
+                missing.push("tcp");
+            }
             json!({
                 "abi": abi,
-                "rules": compiled.plan.landlock.as_ref().map_or(0, |l| l.rules.len()),
-                "missing": landlock::missing(abi),
+                "rules": plan.map_or(0, |l| l.rules.len()),
+                "missing": missing,
                 "trial": facts.ready.map_or(Value::Null, |r| name_of(r.landlock_errno)),
             })
         }
