@@ -4,7 +4,10 @@
 //! Switches are only read to tell why something that was tried has failed.
 
 use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
 
+use super::namespaces::HOST_ID_BASE;
 use crate::sys::Errno;
 
 /// What stands in the way.
@@ -183,6 +186,46 @@ impl Switches {
 /// The profile of a label (`NAME (enforce)`), if it refuses anything.
 fn confining(label: &str) -> &str {
     ["(enforce)", "(kill)"].into_iter().find_map(|mode| label.strip_suffix(mode)).unwrap_or("").trim_end()
+}
+
+/// Why nothing can be looked at, let alone be made: without a `/proc` of this process's own, whatever is read
+/// there is somebody else's, or nothing.
+#[must_use]
+pub fn foreign_proc() -> Option<Blocker> {
+    match fs::read_link("/proc/self") {
+        Ok(own) if own.to_str() == Some(std::process::id().to_string().as_str()) => None,
+        Err(_) if !Path::new("/proc/filesystems").exists() && !Path::new("/proc/1").exists() => {
+            Some(Blocker::new("nothing can be tried without /proc", "mount -t proc proc /proc"))
+        }
+        _ => Some(Blocker::new(
+            "/proc shows the processes of another pid namespace than that of stockade",
+            "mount -t proc proc /proc in the new one (unshare: --mount-proc)",
+        )),
+    }
+}
+
+/// Why no box can be had, whatever is asked for. Looked at once.
+#[must_use]
+pub fn unusable() -> Option<Blocker> {
+    static FOUND: OnceLock<Option<Blocker>> = OnceLock::new();
+    let root = nix::unistd::geteuid().is_root();
+    FOUND.get_or_init(|| foreign_proc().or_else(|| unmapped_ids().filter(|_| root))).clone()
+}
+
+/// Why the ids of boxes that root makes do not exist here.
+fn unmapped_ids() -> Option<Blocker> {
+    let covers = |map: &str| {
+        map.lines().any(|line| {
+            let mut numbers = line.split_whitespace().map(|n| n.parse::<u64>().unwrap_or(0));
+            let (first, _, count) = (numbers.next(), numbers.next(), numbers.next());
+            let (first, count) = (first.unwrap_or(0), count.unwrap_or(0));
+            first <= HOST_ID_BASE.into() && u64::from(HOST_ID_BASE) < first.saturating_add(count)
+        })
+    };
+    let maps = ["/proc/self/uid_map", "/proc/self/gid_map"].map(fs::read_to_string);
+    // Where there can be no user namespace at all, that comes first.
+    let wanting = maps.into_iter().flatten().any(|map| !covers(&map));
+    (wanting && Switches::read().max_user_namespaces != "0").then(|| no_maps(true))
 }
 
 /// Why the ids of a box cannot be mapped.
