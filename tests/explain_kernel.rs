@@ -161,6 +161,41 @@ fn what_is_proposed_for_a_given_file_is_a_request_that_is_taken() {
 }
 
 #[test]
+fn stream_by_its_name_is_said_to_have_none() {
+    for caller in Caller::all() {
+        for (what, path) in [("read", "/dev/stdin"), ("write", "/dev/stdout"), ("read", "/dev/fd/0")] {
+            let ran = explained(caller, None, &[what, path], &[]);
+            let told = cause(&ran, "openat");
+            assert_eq!((&told["path"], &told["allow"]), (&json!(path), &Value::Null), "{told:#}");
+            assert!(told["never"].as_str().unwrap().contains("descriptors 0, 1 and 2"), "{told:#}");
+        }
+    }
+}
+
+#[test]
+fn path_that_a_program_has_made_absolute_is_taken_for_one_beside_it() {
+    for caller in Caller::all() {
+        let file = caller.home().join("beside.txt");
+        std::fs::write(&file, "x").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+        for (what, option) in [("read", "--ro"), ("write", "--rw"), ("make", "--rw")] {
+            let ran = explained(caller, None, &[what, "/box/beside.txt"], &[]);
+            let options = &cause(&ran, "openat")["allow"]["options"];
+            assert_eq!(options, &json!([option, "beside.txt:/box/beside.txt"]), "{}", ran.all());
+            let given = [option, "beside.txt:/box/beside.txt"];
+            let ran = explained(caller, None, &[what, "/box/beside.txt"], &given);
+            assert_eq!(ran.status, 0, "{}", ran.all());
+        }
+        // Nothing to be given: a directory that can be written.
+        let ran = explained(caller, None, &["make", "/box/fresh.txt"], &[]);
+        assert_eq!(cause(&ran, "openat")["allow"]["extends"], json!({ "cwd": "/tmp" }), "{}", ran.all());
+        // The home directory is not another one then.
+        let ran = explained(caller, None, &["make", "/box/.cache"], &[]);
+        assert_eq!(cause(&ran, "openat")["allow"], Value::Null, "{}", ran.all());
+    }
+}
+
+#[test]
 fn file_in_the_directory_above_can_be_given_as_it_is_proposed() {
     for caller in Caller::all() {
         let above = caller.home().parent().unwrap().join("above.txt");
@@ -215,6 +250,7 @@ static int wants(const char *w, const char *path) {
     if (!strcmp(w, "groups")) return syscall(SYS_setgroups, 0, 0);
     if (!strcmp(w, "read")) return open(path, O_RDONLY);
     if (!strcmp(w, "write")) return open(path, O_WRONLY);
+    if (!strcmp(w, "make")) return open(path, O_RDWR | O_CREAT, 0600);
     if (!strcmp(w, "remove")) return unlink(path);
     if (!strcmp(w, "replace")) return close(open("/tmp/new", O_CREAT | O_WRONLY, 0600)) ? -2 : rename("/tmp/new", path);
     return -2;

@@ -91,6 +91,10 @@ impl Request<'_> {
             ),
             Trouble::Unmakable(special) => Proposal::Never(self.unmakable(*special)),
             Trouble::Mounted => Proposal::Never(NOT_REMOVED.to_owned()),
+            _ if is_of_a_stream(&path.at) => Proposal::Never(
+                "a box's streams have no names: they are its descriptors 0, 1 and 2, for which programs often take `-`"
+                    .to_owned(),
+            ),
             Trouble::ReadOnly => self.writable(path),
             _ if path.done == Done::Made => self.scratch(path),
             _ => self.shown(path),
@@ -140,9 +144,8 @@ impl Request<'_> {
         {
             return self.amended(Ok(amendment));
         }
-        let relative = !path.given.starts_with('/');
         let at = in_the_box(&path.at);
-        let beside = relative.then(|| (format!("{}:{at}", path.given), self.cwd.join(&path.given)));
+        let beside = self.beside(path).map(|given| (format!("{given}:{at}"), self.cwd.join(given)));
         let same = (whole_locale(&at).to_owned(), PathBuf::from(&at));
         let Some((spec, _)) = beside.into_iter().chain([same]).find(|(_, host)| host.exists()) else {
             return Proposal::NotOnHost;
@@ -184,11 +187,18 @@ impl Request<'_> {
             let allow = options(&["--rw", &spec]);
             return Proposal::Allow(Allow { words: format!("{} instead of --ro", allow.words), ..allow });
         }
-        if !path.given.starts_with('/')
-            && dir == self.policy.cwd
-            && let Ok((amendment, _)) = amend::writable_cwd(self.policy)
-        {
-            return self.amended(Ok(amendment));
+        if let Some(given) = self.beside(path).filter(|_| dir == self.policy.cwd) {
+            // The caller's own, where the box may write it, or else one that is made anew.
+            let spec = format!("{given}:{}", path.at);
+            if path.done != Done::Removed
+                && self.cwd.join(given).is_file()
+                && self.may_bind(&spec, true).is_ok()
+            {
+                return self.given(&spec, true);
+            }
+            if let Ok((amendment, _)) = amend::writable_cwd(self.policy) {
+                return self.amended(Ok(amendment));
+            }
         }
         let scratch: Vec<&str> = self
             .policy
@@ -205,11 +215,21 @@ impl Request<'_> {
         Proposal::Never(format!("what is at {dir} is the same for every run{instead}"))
     }
 
+    /// The path as seen from the working directory, if it was given like that, or was made absolute by the
+    /// program, as many do. What begins with a dot belongs to the home directory, which is the same one.
+    fn beside<'b>(&self, path: &'b NamedPath) -> Option<&'b str> {
+        if !path.given.starts_with('/') {
+            return Some(&path.given);
+        }
+        let below = path.given.strip_prefix(self.policy.cwd.as_str())?.strip_prefix('/')?;
+        (!below.is_empty() && !below.starts_with(['.', '/'])).then_some(below)
+    }
+
     /// A directory that is not there, in which something was to be made.
     fn scratch(&self, path: &NamedPath) -> Proposal {
-        if !path.given.starts_with('/') {
+        if let Some(given) = self.beside(path) {
             // Beside the program: the caller's own directory, or else one in which more can be made.
-            let dir = parent(&path.given);
+            let dir = parent(given);
             if self.cwd.join(dir).is_dir() {
                 return self.given(&format!("{dir}:{}", parent(&path.at)), true);
             }
@@ -280,6 +300,12 @@ fn one_line(error: &Error) -> String {
         Some(help) => format!("{}: {help}", error.message()),
         None => error.message().to_owned(),
     }
+}
+
+/// `/dev/stdin` and its like are links to `/proc/self/fd`, and what is there is a pipe of the caller's.
+fn is_of_a_stream(at: &str) -> bool {
+    let name = at.strip_prefix("/dev/").unwrap_or_default();
+    ["stdin", "stdout", "stderr", "fd"].contains(&name) || name.starts_with("fd/")
 }
 
 /// Without `..`, as of directories that are no links: a place for something that is not there yet.
