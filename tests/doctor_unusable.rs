@@ -67,6 +67,27 @@ fn host_without_proc_is_named_and_no_cgroup_blamed() {
 }
 
 #[test]
+fn filter_that_refuses_descriptors_of_processes_is_named_and_nothing_waits_for_ever() {
+    let program = payload("hello.c", &[]);
+    let refuse = payload("refuse.c", &["-static"]).display().to_string();
+    for caller in Caller::all() {
+        for (number, errno) in [(libc::SYS_pidfd_open, libc::ENOSYS), (libc::SYS_pidfd_open, libc::EPERM)] {
+            let rule = format!("{number}:{errno}");
+            let words = ["timeout", "-k", "1", "60", &refuse, &rule, "--"];
+            let arguments = ["run", "--degrade", "cgroup", "--", program.to_str().unwrap()];
+            let out = below(&words, caller, &arguments);
+            let told = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(out.status.code(), Some(125), "{told}");
+            assert!(told.contains("setup_failed: open-init: pidfd_open(init)"), "{told}");
+            assert!(
+                told.contains("help: a container's seccomp filter refuses what a box is made with"),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
 fn root_of_a_namespace_without_the_ids_of_boxes_is_told_so_before_the_owners_of_libraries() {
     let program = payload("hello.c", &[]);
     for caller in Caller::all() {

@@ -147,11 +147,8 @@ impl Switches {
                 apparmor_fix(&self.program),
             );
         }
-        if self.filtered {
-            return Blocker::new(
-                "a container's seccomp filter refuses what a box is made with",
-                CONTAINER_FIX,
-            );
+        if let Some(filter) = self.refused_by_a_filter() {
+            return filter;
         }
         if !self.apparmor_profile.is_empty() {
             return self.confined("what a box is made with");
@@ -160,6 +157,13 @@ impl Switches {
             "a security module takes the rights from new user namespaces",
             format!("if it is AppArmor (Ubuntu 23.10 and later), {}", apparmor_fix(&self.program)),
         )
+    }
+
+    /// Why a call is refused that every kernel new enough has, and that needs no rights.
+    #[must_use]
+    pub fn refused_by_a_filter(&self) -> Option<Blocker> {
+        let what = "a container's seccomp filter refuses what a box is made with";
+        self.filtered.then(|| Blocker::new(what, CONTAINER_FIX))
     }
 
     /// The profile of AppArmor that this process runs under refuses something.
@@ -404,8 +408,14 @@ mod tests {
     #[test]
     fn every_blocker_is_one_line_without_a_dot() {
         let switches = Switches::read();
-        let mut all =
-            vec![no_maps(true), no_proc(), no_namespace_limit(), core_to_program(), switches.no_rights()];
+        let mut all = vec![
+            no_maps(true),
+            no_proc(),
+            no_namespace_limit(),
+            core_to_program(),
+            switches.no_rights(),
+            switches.no_pidfd(),
+        ];
         for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EINVAL, Errno::ENOSPC, Errno::EBUSY] {
             all.extend([switches.no_user_namespace(errno), no_seccomp(errno), no_pivot(errno)]);
             all.extend([switches.no_mounts(errno), no_landlock(0, errno as i32, 1), no_landlock(3, 0, 4)]);

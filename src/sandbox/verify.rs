@@ -198,6 +198,9 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::OpenTree if code == Errno::EACCES => {
             "a directory above the store cannot be entered: use --store with one that can".to_owned()
         }
+        _ if matches!(code, Errno::EPERM | Errno::ENOSYS) => {
+            Switches::read().refused_by_a_filter()?.help()
+        }
         _ => return None,
     })
 }
