@@ -408,14 +408,10 @@ mod tests {
     #[test]
     fn every_blocker_is_one_line_without_a_dot() {
         let switches = Switches::read();
-        let mut all = vec![
-            no_maps(true),
-            no_proc(),
-            no_namespace_limit(),
-            core_to_program(),
-            switches.no_rights(),
-            switches.no_pidfd(),
-        ];
+        let mut all =
+            vec![no_maps(true), no_proc(), no_namespace_limit(), core_to_program(), switches.no_rights()];
+        all.extend(switches.refused_by_a_filter());
+        all.extend(foreign_proc());
         for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EINVAL, Errno::ENOSPC, Errno::EBUSY] {
             all.extend([switches.no_user_namespace(errno), no_seccomp(errno), no_pivot(errno)]);
             all.extend([switches.no_mounts(errno), no_landlock(0, errno as i32, 1), no_landlock(3, 0, 4)]);
