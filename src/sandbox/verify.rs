@@ -12,7 +12,7 @@ use super::frame::RootKind;
 use super::host::Host;
 use super::launch::Facts;
 use super::order::Step;
-use super::plan::{MountKind, Plan, RootPlan};
+use super::plan::{LandlockPlan, MountKind, Plan, RootPlan};
 use super::posture::Difference;
 use super::{landlock, rlimits};
 use crate::Layer;
@@ -236,6 +236,15 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
+/// What Landlock does not refuse: what this kernel's cannot, and TCP where the box has a network of its own.
+fn unhandled(abi: u32, plan: Option<&LandlockPlan>) -> Vec<&'static str> {
+    let mut missing = landlock::missing(abi);
+    if plan.is_some_and(|l| l.attr.net == 0) && !missing.contains(&"tcp") {
+        missing.push("tcp");
+    }
+    missing
+}
+
 fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String, Value> {
     let status = &facts.selves.status;
     let ns = &facts.place.namespaces;
@@ -265,14 +274,10 @@ fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String,
         Layer::Landlock => {
             let abi = Host::get().landlock_abi;
             let plan = compiled.plan.landlock.as_ref();
-            let mut missing = landlock::missing(abi);
-            if plan.is_some_and(|l| l.attr.net == 0) && !missing.contains(&"tcp") {
-                missing.push("tcp");
-            }
             json!({
                 "abi": abi,
                 "rules": plan.map_or(0, |l| l.rules.len()),
-                "missing": missing,
+                "missing": unhandled(abi, plan),
                 "trial": facts.ready.map_or(Value::Null, |r| name_of(r.landlock_errno)),
             })
         }
