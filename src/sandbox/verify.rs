@@ -192,6 +192,10 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
             "the root has no such file, or not the loader that it names: an image holds what its own programs need"
                 .to_owned()
         }
+        Step::Rlimit if code == Errno::EPERM => blockers::lower_limit().help(),
+        Step::PayloadCopy | Step::CopyRoot | Step::WorkCopy if code == Errno::EFBIG => {
+            blockers::small_files().help()
+        }
         Step::PayloadCopy if code == Errno::ENODATA => {
             "the program file changed while it was being copied: run it again".to_owned()
         }

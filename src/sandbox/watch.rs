@@ -77,7 +77,8 @@ impl Watch {
             user_ns: None,
             memory: 0,
             memory_peak: 0,
-            processes_peak: 0,
+            // The payload itself, however short it lives.
+            processes_peak: 1,
             cost_ns: 0,
         }
     }
