@@ -26,7 +26,8 @@ fn under(caller: Caller, limit: &str, options: &[&str], args: &[&str]) -> Ran {
 #[test]
 fn program_runs_and_has_its_digest_where_no_thread_can_be_had() {
     for caller in Caller::all() {
-        let ran = under(caller, NO_THREADS, &[], &["exit", "3"]);
+        // Neither a stream that is open nor a digest has a thread here.
+        let ran = under(caller, NO_THREADS, &["--stdin", "/dev/null"], &["exit", "3"]);
         assert_eq!((ran.status, ran.verdict()), (3, "nonzero_exit"), "{}", ran.all());
         let without = ran.report["payload"]["sha256"].clone();
         let ran = under(caller, "true", &[], &["exit", "3"]);

@@ -211,7 +211,9 @@ fn maps(map: &str, id: u32) -> bool {
 #[must_use]
 pub fn no_maps(as_root: bool, errno: Errno) -> Blocker {
     let here = fs::read_link("/proc/self").ok().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
-    if here.is_some_and(|pid| pid != std::process::id()) {
+    if here.is_none() {
+        Blocker::new("there is no /proc here", "mount it: mount -t proc proc /proc (bwrap: --proc /proc)")
+    } else if here != Some(std::process::id()) {
         Blocker::new(
             "the /proc here is that of another pid namespace",
             "mount one of this namespace's own (unshare: --mount-proc; bwrap: --proc /proc)",
@@ -276,6 +278,15 @@ pub fn no_pivot(errno: Errno) -> Blocker {
         ),
         _ => Switches::read().no_rights(),
     }
+}
+
+/// Why a device of the host cannot be shown.
+#[must_use]
+pub fn no_device() -> Blocker {
+    Blocker::new(
+        "the /dev here lacks a device that the policy shows",
+        "have one with all of them (bwrap: --dev /dev), or a policy that leaves it out of `devices`",
+    )
 }
 
 /// Why a box has no `/proc`.

@@ -548,6 +548,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn variable_without_a_proper_name_is_refused() {
+        let policy = crate::policy::load_builtin("native").unwrap();
+        let with = |name: &str| environment(&policy, &[(name.to_owned(), "1".into())]);
+        assert!(with("A").is_ok());
+        for wrong in ["", "A=B", "="] {
+            assert!(with(wrong).unwrap_err().message().contains("is not the name"), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn shown_name_keeps_what_was_typed_but_not_where_it_lies() {
         let shown = |p: &str| shown_name(Path::new(p)).into_string().unwrap();
         assert_eq!(shown("./a.out"), "./a.out");

@@ -170,6 +170,9 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::HostName | Step::DomainName | Step::Private | Step::NewPidNs if refused => {
             Switches::read().no_rights().help()
         }
+        Step::CloneInit | Step::ClonePayload if code == Errno::EAGAIN => {
+            Switches::read().no_user_namespace(code).help()
+        }
         Step::InitNamespaces => Switches::read().no_user_namespace(code).help(),
         Step::ProcMount | Step::ProcOpen if code == Errno::EPERM => blockers::no_proc().help(),
         Step::AttachRoot | Step::AttachMount | Step::MountTmpfs | Step::RootTmpfs | Step::SealMount
@@ -183,6 +186,8 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::DeviceOpen | Step::DeviceFlags | Step::BindTree | Step::BindTreeFlags if refused => {
             Switches::read().no_mounts(code).help()
         }
+        Step::DeviceOpen if code == Errno::ENOENT => blockers::no_device().help(),
+        Step::DeviceCheck if code == Errno::ENODEV => blockers::no_device().help(),
         Step::Pivot | Step::Detach => blockers::no_pivot(code).help(),
         Step::SeccompListener | Step::SeccompMain | Step::InitFilter => blockers::no_seccomp(code).help(),
         Step::Exec if code == Errno::EACCES => {

@@ -328,6 +328,22 @@ mod tests {
     }
 
     #[test]
+    fn payload_that_was_never_looked_at_counts_as_a_process() {
+        let start = Start {
+            pidns: 0,
+            roots: [i32::MAX; 2],
+            tmpfs: Vec::new(),
+            before_ns: 0,
+            before: Usage::default(),
+            limit: 1 << 20,
+        };
+        let mut watch = Watch::new(start);
+        assert_eq!(watch.counters().processes_peak, Some(1));
+        watch.look();
+        assert_eq!(watch.counters().processes_peak, Some(1));
+    }
+
+    #[test]
     fn stat_is_read_after_the_last_parenthesis() {
         let text = "7 (a) R) S 1 7 7 0 -1 4194304 1 2 3 4 50 60 7 8 20 0 1 0 4242 9 10 11";
         assert_eq!(Stat::parse(text), Some(Stat { start: 4242, waited_ns: 150 * MS }));
