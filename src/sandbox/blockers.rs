@@ -212,7 +212,7 @@ fn maps(map: &str, id: u32) -> bool {
 pub fn no_maps(as_root: bool, errno: Errno) -> Blocker {
     let here = fs::read_link("/proc/self").ok().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
     if here.is_none() {
-        Blocker::new("there is no /proc here", "mount it: mount -t proc proc /proc (bwrap: --proc /proc)")
+        no_host_proc()
     } else if here != Some(std::process::id()) {
         Blocker::new(
             "the /proc here is that of another pid namespace",
@@ -278,6 +278,12 @@ pub fn no_pivot(errno: Errno) -> Blocker {
         ),
         _ => Switches::read().no_rights(),
     }
+}
+
+/// Why the host shows nothing of a process.
+#[must_use]
+pub fn no_host_proc() -> Blocker {
+    Blocker::new("there is no /proc here", "mount it: mount -t proc proc /proc (bwrap: --proc /proc)")
 }
 
 /// Why a device of the host cannot be shown.

@@ -186,6 +186,7 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::DeviceOpen | Step::DeviceFlags | Step::BindTree | Step::BindTreeFlags if refused => {
             Switches::read().no_mounts(code).help()
         }
+        Step::OpenHostProc if matches!(code, Errno::ENODEV | Errno::ENOENT) => blockers::no_host_proc().help(),
         Step::DeviceOpen if code == Errno::ENOENT => blockers::no_device().help(),
         Step::DeviceCheck if code == Errno::ENODEV => blockers::no_device().help(),
         Step::Pivot | Step::Detach => blockers::no_pivot(code).help(),
