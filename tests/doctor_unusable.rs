@@ -44,8 +44,8 @@ fn proc_of_another_pid_namespace_is_named_and_no_user_namespace_blamed() {
     }
     both_say(
         &["unshare", "--pid", "--fork"],
-        "/proc shows the processes of another pid namespace than that of stockade",
-        "mount -t proc proc /proc in the new one (unshare: --mount-proc)",
+        "the /proc here is that of another pid namespace",
+        "mount one of this namespace's own (unshare: --mount-proc; bwrap: --proc /proc)",
     );
     // With one of its own, it is a host like others.
     let program = payload("hello.c", &[]);
@@ -61,8 +61,8 @@ fn host_without_proc_is_named_and_no_cgroup_blamed() {
     }
     both_say(
         &["unshare", "-m", "sh", "-ec", "umount -l /proc; exec \"$@\"", "sh"],
-        "nothing can be tried without /proc",
-        "mount -t proc proc /proc",
+        "there is no /proc here",
+        "mount it: mount -t proc proc /proc (bwrap: --proc /proc)",
     );
 }
 

@@ -4,7 +4,6 @@
 //! Switches are only read to tell why something that was tried has failed.
 
 use std::fs;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use super::namespaces::HOST_ID_BASE;
@@ -70,6 +69,8 @@ pub struct Switches {
     pub chrooted: bool,
     /// Whether this process is root.
     pub root: bool,
+    /// Whether its user id is none of its user namespace.
+    pub unmapped: bool,
 }
 
 impl Switches {
@@ -90,6 +91,8 @@ impl Switches {
             filtered: !matches!(field("Seccomp:").as_str(), "" | "0"),
             chrooted: !mounts.is_empty() && mounts.lines().all(|l| l.split(' ').nth(4) != Some("/")),
             root: nix::unistd::geteuid().is_root(),
+            unmapped: fs::read_to_string("/proc/self/uid_map")
+                .is_ok_and(|map| !maps(&map, nix::unistd::geteuid().as_raw())),
         }
     }
 
@@ -122,6 +125,10 @@ impl Switches {
                 apparmor_fix(&self.program),
             ),
             Errno::EACCES if !self.apparmor_profile.is_empty() => self.confined("user namespaces"),
+            Errno::EPERM if self.unmapped => Blocker::new(
+                "the caller's user id does not exist in the user namespace that stockade runs in",
+                "map it there: unshare --user --map-current-user",
+            ),
             Errno::EPERM | Errno::EACCES => Blocker::new(
                 "a security module refuses user namespaces",
                 "allow `userns_create` for stockade in its policy (for SELinux: ausearch -m avc -ts recent | audit2allow -M stockade)",
@@ -129,6 +136,10 @@ impl Switches {
             Errno::ENOSPC => Blocker::new(
                 "there are as many namespaces as this host allows, or they are nested too deeply",
                 "as root: sysctl -w user.max_user_namespaces=10000 user.max_mnt_namespaces=10000 user.max_net_namespaces=10000",
+            ),
+            Errno::EAGAIN => Blocker::new(
+                "the caller has as many processes as it may have",
+                "raise the limit (ulimit -u), or end some of them",
             ),
             Errno::ENOSYS => Blocker::new("this kernel has no clone3", "use Linux 5.14 or later"),
             _ => Blocker::new(
@@ -196,15 +207,16 @@ fn confining(label: &str) -> &str {
 /// there is somebody else's, or nothing.
 #[must_use]
 pub fn foreign_proc() -> Option<Blocker> {
-    match fs::read_link("/proc/self") {
-        Ok(own) if own.to_str() == Some(std::process::id().to_string().as_str()) => None,
-        Err(_) if !Path::new("/proc/filesystems").exists() && !Path::new("/proc/1").exists() => {
-            Some(Blocker::new("nothing can be tried without /proc", "mount -t proc proc /proc"))
-        }
-        _ => Some(Blocker::new(
-            "/proc shows the processes of another pid namespace than that of stockade",
-            "mount -t proc proc /proc in the new one (unshare: --mount-proc)",
-        )),
+    let here = fs::read_link("/proc/self").ok().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
+    if here.is_none() {
+        Some(no_host_proc())
+    } else if here != Some(std::process::id()) {
+        Some(Blocker::new(
+            "the /proc here is that of another pid namespace",
+            "mount one of this namespace's own (unshare: --mount-proc; bwrap: --proc /proc)",
+        ))
+    } else {
+        None
     }
 }
 
@@ -218,24 +230,34 @@ pub fn unusable() -> Option<Blocker> {
 
 /// Why the ids of boxes that root makes do not exist here.
 fn unmapped_ids() -> Option<Blocker> {
-    let covers = |map: &str| {
-        map.lines().any(|line| {
-            let mut numbers = line.split_whitespace().map(|n| n.parse::<u64>().unwrap_or(0));
-            let (first, _, count) = (numbers.next(), numbers.next(), numbers.next());
-            let (first, count) = (first.unwrap_or(0), count.unwrap_or(0));
-            first <= HOST_ID_BASE.into() && u64::from(HOST_ID_BASE) < first.saturating_add(count)
-        })
-    };
-    let maps = ["/proc/self/uid_map", "/proc/self/gid_map"].map(fs::read_to_string);
+    let read = ["/proc/self/uid_map", "/proc/self/gid_map"].map(fs::read_to_string);
     // Where there can be no user namespace at all, that comes first.
-    let wanting = maps.into_iter().flatten().any(|map| !covers(&map));
-    (wanting && Switches::read().max_user_namespaces != "0").then(|| no_maps(true))
+    let wanting = read.into_iter().flatten().any(|map| !maps(&map, HOST_ID_BASE));
+    (wanting && Switches::read().max_user_namespaces != "0").then(|| no_maps(true, Errno::EPERM))
+}
+
+/// Whether a `uid_map` has this id.
+fn maps(map: &str, id: u32) -> bool {
+    let ranges = map.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+        let (first, _, length) = (numbers.next()?.ok()?, numbers.next()?, numbers.next()?.ok()?);
+        Some(first..first + length)
+    });
+    ranges.into_iter().any(|range| range.contains(&u64::from(id)))
 }
 
 /// Why the ids of a box cannot be mapped.
 #[must_use]
-pub fn no_maps(as_root: bool) -> Blocker {
-    if as_root {
+pub fn no_maps(as_root: bool, errno: Errno) -> Blocker {
+    if let Some(blocker) = foreign_proc() {
+        blocker
+    } else if errno == Errno::EROFS {
+        Blocker::new(
+            "the /proc here is read-only",
+            "mount one that can be written (bwrap: --proc /proc; docker, podman: --security-opt \
+             systempaths=unconfined)",
+        )
+    } else if as_root {
         Blocker::new(
             "the host ids of boxes, from 1879048192 on, do not exist in the user namespace that stockade runs in",
             "run it as an ordinary user there, or map that range",
@@ -291,6 +313,21 @@ pub fn no_pivot(errno: Errno) -> Blocker {
     }
 }
 
+/// Why the host shows nothing of a process.
+#[must_use]
+pub fn no_host_proc() -> Blocker {
+    Blocker::new("there is no /proc here", "mount it: mount -t proc proc /proc (bwrap: --proc /proc)")
+}
+
+/// Why a device of the host cannot be shown.
+#[must_use]
+pub fn no_device() -> Blocker {
+    Blocker::new(
+        "the /dev here lacks a device that the policy shows",
+        "have one with all of them (bwrap: --dev /dev), or a policy that leaves it out of `devices`",
+    )
+}
+
 /// Why a box has no `/proc`.
 #[must_use]
 pub fn no_proc() -> Blocker {
@@ -309,6 +346,34 @@ pub fn no_namespace_limit() -> Blocker {
          written",
         "have /proc/sys mounted writable in this container (docker, podman: --security-opt \
          systempaths=unconfined); --degrade user_ns leaves it to the filter to refuse user namespaces",
+    )
+}
+
+/// Why a limit of the policy cannot be set.
+#[must_use]
+pub fn lower_limit() -> Blocker {
+    Blocker::new(
+        "the caller's own hard limit is lower, and nobody may raise it here",
+        "raise it before stockade starts (ulimit -H), or ask for less: --open-files, --stack, --file-size, \
+         --processes, --cpu-time",
+    )
+}
+
+/// Why a file cannot be copied into a box.
+#[must_use]
+pub fn small_files() -> Blocker {
+    Blocker::new(
+        "it is larger than the files that the caller may write",
+        "raise the limit before stockade starts (ulimit -f)",
+    )
+}
+
+/// Why there are no descriptors left.
+#[must_use]
+pub fn no_descriptors() -> Blocker {
+    Blocker::new(
+        "the caller may not open as many files as a box needs",
+        "raise the limit before stockade starts (ulimit -n): 64 beside those that are open will do",
     )
 }
 
@@ -350,6 +415,26 @@ mod tests {
         assert_eq!(what(&none, Errno::ENOSYS), "this kernel has no clone3");
         assert!(none.no_user_namespace(Errno::EINVAL).fix.contains("CONFIG_USER_NS"));
         assert!(what(&none, Errno::ENOSPC).starts_with("there are as many namespaces"));
+    }
+
+    #[test]
+    fn refused_user_namespace_is_blamed_on_what_the_caller_lacks() {
+        let none = Switches::default();
+        assert!(none.no_user_namespace(Errno::EAGAIN).fix.contains("ulimit -u"));
+        let unmapped = Switches { unmapped: true, ..none };
+        assert!(unmapped.no_user_namespace(Errno::EPERM).fix.contains("--map-current-user"));
+        let all = "         0          0 4294967295\n";
+        assert!(maps(all, 0) && maps(all, 64242));
+        let two = "0 1000 1\n5 100000 10\n";
+        let found: Vec<u32> = (0..20).filter(|id| maps(two, *id)).collect();
+        assert_eq!(found, [vec![0], (5..15).collect()].concat());
+        assert!(!maps("", 0));
+    }
+
+    #[test]
+    fn maps_that_cannot_be_written_are_blamed_on_what_is_mounted_or_mapped() {
+        assert!(no_maps(false, Errno::EROFS).what.contains("read-only"));
+        assert!(no_maps(true, Errno::EPERM).fix.contains("map that range"));
     }
 
     #[test]
@@ -408,8 +493,13 @@ mod tests {
     #[test]
     fn every_blocker_is_one_line_without_a_dot() {
         let switches = Switches::read();
-        let mut all =
-            vec![no_maps(true), no_proc(), no_namespace_limit(), core_to_program(), switches.no_rights()];
+        let mut all = vec![
+            no_maps(true, Errno::EPERM),
+            no_proc(),
+            no_namespace_limit(),
+            core_to_program(),
+            switches.no_rights(),
+        ];
         all.extend(switches.refused_by_a_filter());
         all.extend(foreign_proc());
         for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EINVAL, Errno::ENOSPC, Errno::EBUSY] {

@@ -162,6 +162,10 @@ fn open_payload(path: &Path) -> Result<Payload> {
                 error.help("PROGRAM is a file, not a command: give its path, for example /usr/bin/sort")
             }
         }
+        _ if e.raw_os_error() == Some(libc::EMFILE) => {
+            let error = Error::new(Kind::Host, format!("{shown}: {}", io_text(&e)));
+            error.help(blockers::no_descriptors().help())
+        }
         _ => Error::new(Kind::NotRunnable, format!("{shown}: {}", io_text(&e))),
     };
     // Not blocking: a fifo would wait for a writer.
