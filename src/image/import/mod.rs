@@ -138,8 +138,11 @@ fn open(path: &Path, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result:
     let meta = file.metadata().map_err(failed)?;
     if meta.is_dir() {
         let bundle = Bundle::Dir(OwnedFd::from(file.try_clone().map_err(failed)?));
-        let is_layout = bundle.has("oci-layout") && bundle.has("index.json");
-        return Ok(if is_layout { Opened::Bundle(bundle) } else { Opened::Root(OwnedFd::from(file)) });
+        return Ok(if bundle.is_layout() {
+            Opened::Bundle(bundle)
+        } else {
+            Opened::Root(OwnedFd::from(file))
+        });
     }
     if !meta.is_file() {
         return Err(Refused::Whole("it is neither a file nor a directory".into()));
@@ -147,10 +150,7 @@ fn open(path: &Path, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result:
     let mut file = plain(file, writer, meter)?;
     let bundle = Bundle::of_archive(file.try_clone().map_err(failed)?, &Meter::new(*meter.limits()));
     match bundle {
-        Ok(bundle) if bundle.has("oci-layout") && bundle.has("index.json") => {
-            return Ok(Opened::Bundle(bundle));
-        }
-        Ok(bundle) if docker::is_list(&bundle) => return Ok(Opened::Bundle(bundle)),
+        Ok(bundle) if bundle.is_layout() || docker::is_list(&bundle) => return Ok(Opened::Bundle(bundle)),
         // What is wrong with a root file system is told by reading it as one.
         _ => {}
     }
@@ -208,8 +208,8 @@ fn layered(
     meter: &Rc<Meter>,
 ) -> std::result::Result<Found, Refused> {
     let parts = match bundle {
-        bundle if bundle.has("oci-layout") && bundle.has("index.json") => oci::read(bundle, tag)?,
-        bundle => docker::read(bundle, tag)?,
+        bundle if !bundle.is_whole_layout() && docker::is_list(bundle) => docker::read(bundle, tag)?,
+        bundle => oci::read(bundle, tag)?,
     };
     if parts.layers.len() > meter.limits().layers {
         return Err(Refused::Whole(format!(
