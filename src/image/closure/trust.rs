@@ -58,6 +58,10 @@ impl Distrust {
     pub(crate) fn help(&self) -> String {
         match self {
             Self::Owner(path, _) => format!("chown root {}", path.display()),
+            // Such a directory is meant to be so: /tmp, /dev/shm.
+            Self::Writable(path, mode) if mode & 0o1000 != 0 => {
+                format!("leave out what lies below {}, or copy it to a place of root's", path.display())
+            }
             Self::Writable(path, _) => format!("chmod go-w {}", path.display()),
             Self::Secret(path, _) => format!("chmod a+r {}", path.display()),
             Self::Irregular(_) | Self::Links(_) | Self::Call(..) => {
