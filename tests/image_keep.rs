@@ -444,3 +444,50 @@ fn slim_image_keeps_the_program_and_loses_the_rest() {
     let bad = stockade.go(["image", "slim", "both", "--entrypoint", "/usr/bin/no"]);
     assert!(bad.status != 0 && bad.stderr.contains("/usr/bin/no"), "{}", bad.all());
 }
+
+#[test]
+fn slim_image_of_python_runs_its_library() {
+    if !std::path::Path::new("/usr/bin/python3").exists() {
+        return common::skip("there is no /usr/bin/python3");
+    }
+    let stockade = Stockade::new();
+    let both = ["--program", "/usr/bin/python3", "--program", "/usr/bin/sort"];
+    stockade.json(["image", "build"].iter().chain(&both).chain(&["--name", "both", "--json"]));
+    let alone = ["image", "build", "--program", "/usr/bin/python3", "--name", "alone", "--json"];
+    let (alone, slim) = (
+        stockade.json(alone),
+        stockade.json([
+            "image",
+            "slim",
+            "both",
+            "--entrypoint",
+            "/usr/bin/python3",
+            "--name",
+            "slim",
+            "--json",
+        ]),
+    );
+    assert_eq!(slim["programs"], alone["programs"]);
+    assert_eq!(stockade.files("slim"), stockade.files("alone"));
+    let script = stockade.write("main.py", "import json, decimal, zoneinfo\nprint(json.dumps([1]))\n");
+    let policy = stockade.write(
+        "slim-policy.json",
+        r#"{"version": 1, "name": "slim", "comment": "c", "extends": "python", "image": {"name": "slim"}}"#,
+    );
+    let ran = stockade.run(["-p", &policy, "--", &script]);
+    assert_eq!((ran.text().as_str(), ran.status), ("[1]\n", 0), "{}", ran.all());
+}
+
+#[test]
+fn slim_image_of_a_compiler_has_all_that_the_compiler_has() {
+    if !std::path::Path::new("/usr/bin/gcc").exists() {
+        return common::skip("there is no /usr/bin/gcc");
+    }
+    let stockade = Stockade::new();
+    let made = |words: &[&str]| stockade.json(["image"].iter().chain(words).chain(&["--json"]));
+    made(&["build", "--program", "/usr/bin/gcc", "--program", "/usr/bin/sort", "--name", "both"]);
+    let slim = made(&["slim", "both", "--entrypoint", "/usr/bin/gcc", "--name", "slim"]);
+    let alone = made(&["build", "--program", "/usr/bin/gcc", "--name", "alone"]);
+    assert_eq!(slim["programs"], alone["programs"]);
+    assert_eq!(stockade.files("slim"), stockade.files("alone"));
+}
