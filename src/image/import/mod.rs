@@ -25,6 +25,7 @@ use std::rc::Rc;
 use bundle::Bundle;
 use layer::{Refused, Tree};
 use limits::Meter;
+use nix::errno::Errno;
 use start::Found;
 
 use super::build::{Built, Kept, Progress, count, unusable};
@@ -126,7 +127,7 @@ fn open(path: &Path, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result:
     let failed = |error: io::Error| Refused::Whole(io_text(&error));
     let file = if path == Path::new("-") {
         let mut spool = writer.spool()?;
-        io::copy(&mut io::stdin().lock(), &mut spool).map_err(failed)?;
+        io::copy(&mut io::stdin().lock(), &mut spool).map_err(|error| unspooled(writer, &error))?;
         spool.rewind().map_err(failed)?;
         spool
     } else {
@@ -158,6 +159,14 @@ fn open(path: &Path, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result:
     Ok(Opened::Archive(file))
 }
 
+/// What stopped the copying of a source: what no reading answers is the store's.
+fn unspooled(writer: &Writer<'_>, error: &io::Error) -> Refused {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => Refused::Store(writer.spool_problem(errno)),
+        _ => Refused::Whole(io_text(error)),
+    }
+}
+
 /// The archive without its compression.
 fn plain(mut file: File, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result::Result<File, Refused> {
     let failed = |error: io::Error| Refused::Whole(io_text(&error));
@@ -172,7 +181,7 @@ fn plain(mut file: File, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::res
     let mut spool = writer.spool()?;
     io::copy(&mut unpacked, &mut spool).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => Refused::Whole("the archive is cut short".into()),
-        _ => Refused::Whole(io_text(&error)),
+        _ => unspooled(writer, &error),
     })?;
     spool.rewind().map_err(failed)?;
     Ok(spool)
