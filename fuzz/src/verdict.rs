@@ -43,7 +43,7 @@ pub fn evidence(bytes: &mut Bytes<'_>) -> Evidence {
         _ => Some(Ended::Exited(bytes.byte())),
     };
     let seldom = |bytes: &mut Bytes<'_>| bytes.byte() > 0xc0;
-    let words = |bytes: &mut Bytes<'_>| seldom(bytes).then(|| super::report::text(bytes));
+    let words = |bytes: &mut Bytes<'_>| seldom(bytes).then(|| format!("why: {}", super::report::text(bytes)));
     e.failure = words(bytes);
     e.setup_failed = words(bytes);
     e.cancelled_at_ns = seldom(bytes).then(|| bytes.word());
