@@ -177,7 +177,12 @@ fn payload_larger_than_its_memory_limit_runs_because_its_copy_is_not_billed() {
             (all.iter().map(|(cpu, _)| *cpu).min().unwrap(), all.iter().map(|(_, peak)| *peak).min().unwrap())
         };
         let (small, large) = (least(&corpus()), least(&large));
-        assert!(large.1.abs_diff(small.1) < MIB, "{caller:?}: {large:?} {small:?}");
+        if caller.has_cgroup() {
+            assert!(large.1.abs_diff(small.1) < MIB, "{caller:?}: {large:?} {small:?}");
+        } else {
+            // Looks at it meet more or less of what it touches, but never 80 MiB.
+            assert!(large.1 < 16 * MIB, "{caller:?}: {large:?} {small:?}");
+        }
         // Copying takes tens of milliseconds.
         assert!(large.0 < small.0 + 5_000_000, "{caller:?}: {large:?} {small:?}");
         // The limit itself holds.

@@ -139,6 +139,7 @@ impl Caller {
 
     /// A command that runs as them.
     pub fn command(self, program: &Path) -> Command {
+        hear_signals();
         let mut command = if self == Caller::User && is_root() {
             let mut c = Command::new("setpriv");
             let id = SOMEBODY.to_string();
@@ -217,7 +218,6 @@ fn hear_signals() {
 
 /// A run of `program` by `caller`.
 pub fn run(caller: Caller, program: impl Into<PathBuf>) -> Run {
-    hear_signals();
     Run {
         caller,
         options: Vec::new(),
