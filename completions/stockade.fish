@@ -191,7 +191,7 @@ complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l degra
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l through -d 'Has another sandbox run the payload, for a comparison: a command before the payload\'s own' -r
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l attack-time -d 'Gives up an attack that takes longer, with its control: it is inconclusive. A multiple of two minutes stands for a host that is as many times slower, where the attacks wait as much longer' -r
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l cgroup -d 'A delegated cgroup (v2) that contains the one stockade runs in' -r -F
-complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l list -d 'Shows every attack, and tries none'
+complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l list -d 'Shows every attack, or those of --only, and tries none'
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -l warm -d 'Attacks from boxes that are made ahead, as those of stockade batch: others wait and work beside them'
 complete -c stockade -n "__fish_stockade_using_subcommand escape-check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stockade -n "__fish_stockade_using_subcommand help; and not __fish_seen_subcommand_from run batch image doctor policy escape-check help" -f -a "run" -d 'Run one program under every layer, and report what the kernel showed'

@@ -1,6 +1,7 @@
 //! Readers of foreign bytes that are nobody's interface, as the fuzz targets and
 //! the replay of their seeds reach them. Nothing here is promised to stay.
 
+use std::io::Write as _;
 use std::ops::Range;
 
 use jsonc_parser::ast::Value as Ast;
@@ -10,6 +11,7 @@ use crate::policy::json;
 use crate::sandbox::frame::Frame;
 use crate::sandbox::posture::{self, Status};
 use crate::sandbox::streams::terminal::Neutral;
+use crate::sandbox::streams::{self, Ends, Output};
 
 /// What the reader of policies makes of a JSON text; else where the text is wrong.
 ///
@@ -41,6 +43,47 @@ pub fn neutralise(chunks: &[&[u8]]) -> Vec<u8> {
     let mut out: Vec<u8> = chunks.iter().flat_map(|chunk| neutral.pass(chunk)).collect();
     out.extend(neutral.finish());
     out
+}
+
+/// What became of an output of a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pumped {
+    /// What arrived.
+    pub kept: Vec<u8>,
+    /// How many bytes are said to have arrived.
+    pub bytes: u64,
+    /// Whether there was more than the limit.
+    pub truncated: bool,
+    /// Whether the pump came to its end.
+    pub finished: bool,
+}
+
+/// These writes of a payload to its standard output, pumped into memory up to a limit.
+///
+/// # Errors
+/// There are no descriptors left.
+pub fn pump(chunks: &[&[u8]], cap: u64, cut: bool) -> std::io::Result<Pumped> {
+    let (mut streams, inside) = streams::open(cap, cut)?;
+    streams.connect(Ends { stdout: Output::Capture, ..Ends::default() })?;
+    let mut payload = std::fs::File::from(inside.stdout);
+    for (n, chunk) in chunks.iter().enumerate() {
+        payload.write_all(chunk)?;
+        // Two of the largest writes have room in the pipe.
+        if n % 2 == 1 {
+            streams.stdout.ready()?;
+        }
+    }
+    drop(payload);
+    for _ in 0..3 {
+        streams.stdout.ready()?;
+    }
+    let out = &streams.stdout;
+    Ok(Pumped {
+        kept: out.take_captured(),
+        bytes: out.bytes(),
+        truncated: out.truncated(),
+        finished: out.finished(),
+    })
 }
 
 /// A record of the set-up, decoded and encoded again; `None` when it is refused.

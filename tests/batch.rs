@@ -145,7 +145,9 @@ fn batch_bad_line_is_answered_with_its_number_and_the_rest_go_on() {
 #[test]
 fn batch_in_order_holds_quick_reports_until_the_slow_one_is_there() {
     let caller = Caller::all()[0];
-    let slow = json!({ "id": 0, "program": "/usr/bin/sleep", "args": ["0.7"] });
+    // Longer than two quick ones take, boxes and all, wherever this runs.
+    let long = patience(Duration::from_millis(700)).as_secs_f64().to_string();
+    let slow = json!({ "id": 0, "program": "/usr/bin/sleep", "args": [long] });
     let quick = |i: u32| json!({ "id": i, "program": probe(), "args": ["exit", "0"] });
     let jobs = lines(&[slow, quick(1), quick(2)]);
     let ids = |done: &Done| done.answers.iter().map(|a| a["id"].as_u64().unwrap()).collect::<Vec<_>>();

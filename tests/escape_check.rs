@@ -300,6 +300,34 @@ fn list_shows_every_attack_and_tries_none() {
 }
 
 #[test]
+fn list_for_programs_has_what_only_names_also_where_it_is_not_tried() {
+    let out = check(Caller::User, &["--list", "--only", "ky,OU-03", "--format", "json"]);
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    let value = json(&out);
+    let attacks = value["attacks"].as_array().unwrap();
+    let ids: Vec<&str> = attacks.iter().map(|a| a["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["OU-03", "KY-01", "KY-02", "KY-04"]);
+    assert_eq!((&attacks[1]["most_important"], &attacks[1]["not_applicable"]), (&true.into(), &Value::Null));
+    assert_eq!(attacks[1]["layers"], serde_json::json!(["seccomp", "keyring"]));
+    assert!(attacks[0]["not_applicable"].is_string(), "{value}");
+}
+
+#[test]
+fn check_that_would_try_nothing_is_refused() {
+    for (options, why) in [
+        (&["--only", ""][..], "--only names no attack"),
+        (&["--list", "--only", ","], "--only names no attack"),
+        (&["--only", "KY-01", "--attack-time", "0s"], "without any time no attack comes to its end"),
+        (&["--list", "--format", "junit"], "a list of attacks is no result of tests"),
+    ] {
+        let out = check(Caller::User, options);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!((out.status.code(), out.stdout.as_slice()), (Some(125), &b""[..]), "{said}");
+        assert!(said.contains(why) && said.contains("help: "), "{options:?}: {said}");
+    }
+}
+
+#[test]
 fn payload_of_the_check_does_nothing_without_an_order() {
     for words in [
         &["escape-probe"][..],

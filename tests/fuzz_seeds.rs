@@ -75,8 +75,11 @@ replayed! {
     oci_seeds_are_made_or_refused_with_words "oci"
     policy_seeds_read_back_and_compile "policy"
     proc_seeds_cannot_make_up_a_field "proc"
+    pump_seeds_keep_exactly_their_limit "pump"
+    report_seeds_are_json_that_says_the_same "report"
     seccomp_seeds_do_what_their_policy_says "seccomp"
     spec_seeds_stay_within_the_image "spec"
     tar_seeds_stay_within_the_image_and_come_back "tar"
     terminal_seeds_come_out_harmless "terminal"
+    verdict_seeds_have_the_verdict_of_the_documented_order "verdict"
 }

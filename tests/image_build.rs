@@ -339,3 +339,68 @@ fn cpp_runtime_is_small_and_every_file_has_a_reason() {
     let why = stockade.text(["image", "why", "cpp", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"]);
     assert!(why.contains("needed by /app/small (DT_NEEDED)"), "{why}");
 }
+
+#[test]
+fn secret_is_named_as_one_and_nobody_is_told_to_open_it() {
+    let stockade = Stockade::new();
+    let secret = stockade.write("shadow", "x");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let plain = stockade.write("plain", "x");
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o600)).unwrap();
+    let build = |path: &str| stockade.go(["image", "build", "--program", "/usr/bin/true", "--include", path]);
+    let refused = build(&secret);
+    let said = format!("stockade: error: {secret} cannot go into an image: a file that holds secrets\n");
+    assert!(refused.status == 125 && refused.stderr.starts_with(&said), "{}", refused.all());
+    assert!(!refused.stderr.contains("chmod"), "{}", refused.all());
+    // The control: what only has the mode of one can be opened to everybody.
+    let refused = build(&plain);
+    assert!(refused.status == 125 && refused.stderr.contains("help: chmod a+r"), "{}", refused.all());
+    let key = "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEF\\n";
+    for (at, text, why) in
+        [("/etc/shadow", "x", "a file that holds secrets"), ("/key.pem", key, "a private key")]
+    {
+        let made = |at: &str, text: &str| {
+            let spec = format!(
+                r#"{{"version": 1, "name": "x", "comment": "c", "files": [{{"at": "{at}", "text": "{text}"}}]}}"#
+            );
+            stockade.go(["image", "build", &stockade.write("spec.json", spec)])
+        };
+        let refused = made(at, text);
+        let said = format!("stockade: error: {at} cannot go into an image: {why}\n");
+        assert!(refused.status == 125 && refused.stderr.starts_with(&said), "{}", refused.all());
+        assert_eq!(made("/etc/motd", "x").status, 0);
+    }
+}
+
+#[test]
+fn what_boxes_hide_is_told_when_it_is_put_there() {
+    let stockade = Stockade::new();
+    let file = stockade.write("table", "x");
+    let notes = |at: &str| {
+        let include = format!("{file}:{at}");
+        let args = ["image", "build", "--program", "/usr/bin/true", "--include", &include, "--json"];
+        stockade.json(args)["notes"].clone()
+    };
+    assert_eq!(notes("/srv/table"), serde_json::json!([]));
+    let said = "a box has a /tmp of its own, which hides '/tmp/table': \
+                give it another place (PATH:/usr/bin/NAME, or 'at')";
+    assert_eq!(notes("/tmp/table"), serde_json::json!([said]));
+}
+
+#[test]
+fn include_whose_only_fits_nothing_is_refused() {
+    let stockade = Stockade::new();
+    fs::create_dir(stockade.dir.join("app")).unwrap();
+    stockade.write("app/a.py", "x");
+    let build = |only: &str| {
+        let spec = format!(
+            r#"{{"version": 1, "name": "x", "comment": "c",
+                "include": [{{"host": "app", "at": "/app", "only": ["{only}"]}}]}}"#
+        );
+        stockade.go(["image", "build", &stockade.write("spec.json", spec)])
+    };
+    assert_eq!(build("*.py").status, 0);
+    let refused = build("*.pl");
+    let said = format!("nothing fits '{}' and its `only`\n", stockade.dir.join("app").display());
+    assert!(refused.status == 125 && refused.stderr.contains(&said), "{}", refused.all());
+}

@@ -187,6 +187,26 @@ fn archive_that_plays_tricks_with_links_is_refused() {
             "g: the archive has a file there already",
         ),
         (
+            "device over a file",
+            tar(&[file("f", "x"), Block::new("f", b'3').sealed()]),
+            "f: the archive has a file there already",
+        ),
+        (
+            "file over a device",
+            tar(&[Block::new("f", b'3').sealed(), file("f", "x")]),
+            "f: the archive has something there already that was left out",
+        ),
+        (
+            "secret twice",
+            tar(&[file("shadow", "x"), file("shadow", "y")]),
+            "shadow: the archive has something there already that was left out",
+        ),
+        (
+            "file through a device",
+            tar(&[Block::new("d", b'4').sealed(), file("d/f", "x")]),
+            "d/f: '/d' above it was left out",
+        ),
+        (
             "hard link with content",
             tar(&[file("f", "x"), Block::new("h", b'1').link("f").holding(b"evil")]),
             "h: it has a size, and is no file",
@@ -423,6 +443,19 @@ fn layout_whose_parts_lie_about_themselves_is_refused() {
     let none = with_index(&|i| i["manifests"] = json!([]));
     let negative = with_index(&|i| i["manifests"][0]["size"] = json!(-1));
     let version = with_index(&|i| i["schemaVersion"] = json!(1));
+    let kind = |name: &str| format!("application/vnd.oci.image.{name}.v1+json");
+    let says_index = with_manifest(&|m| m["mediaType"] = json!(kind("index")));
+    let both = with_manifest(&|m| m["manifests"] = json!([]));
+    let both_index = with_index(&|i| i["layers"] = json!([]));
+    let says_manifest = with_index(&|i| i["mediaType"] = json!(kind("manifest")));
+    // The part is there, and called differently.
+    let half = |name: &str| {
+        let mut bytes = good.archive();
+        let part = bytes.chunks(512).position(|block| block.starts_with(name.as_bytes())).unwrap() * 512;
+        let renamed = Block(bytes[part..part + 512].try_into().unwrap()).with(0, b"0").sealed();
+        bytes[part..part + 512].copy_from_slice(&renamed);
+        bytes
+    };
     let own = with_config(&|c| c["config"]["Labels"] = json!({"org.stockade.header": "stockade-image/2\n"}));
     let mut lying = good.archive();
     // A byte of the layer itself, in the archive's first part.
@@ -497,6 +530,37 @@ fn layout_whose_parts_lie_about_themselves_is_refused() {
             "index.json: it is not what it should be: invalid value: integer `-1`, expected u64 at line 1 column 164",
         ),
         ("version", version.archive(), "index.json: its version is 1, and 2 is known"),
+        (
+            "manifest that says it is an index",
+            says_index.archive(),
+            &format!(
+                "{}: it says of itself that it is '{}', and not '{}'",
+                blob(&says_index.manifest()),
+                kind("index"),
+                kind("manifest")
+            ),
+        ),
+        (
+            "manifest that is an index, too",
+            both.archive(),
+            &format!("{}: it is an index and the manifest of an image at once", blob(&both.manifest())),
+        ),
+        (
+            "index that says it is a manifest",
+            says_manifest.archive(),
+            &format!(
+                "index.json: it says of itself that it is '{}', and not '{}'",
+                kind("manifest"),
+                kind("index")
+            ),
+        ),
+        (
+            "index that is a manifest, too",
+            both_index.archive(),
+            "index.json: it is an index and the manifest of an image at once",
+        ),
+        ("layout without its version", half("oci-layout"), "oci-layout: it is not there"),
+        ("layout without its index", half("index.json"), "index.json: it is not there"),
         (
             "own header",
             own.archive(),
@@ -625,6 +689,7 @@ fn special_things_are_left_out_and_listed() {
         Block::new("private", b'0').mode(0o600).holding(b"x"),
         Block::new("mine", b'0').mode(0o600).owner(1000).holding(b"x"),
         hardlink("again", "shadow"),
+        hardlink("id_rsa", "su"),
         pax(&[("mtime", b"-5.5"), ("comment", b"x")]),
         file("old", "x"),
     ]);
@@ -643,6 +708,7 @@ fn special_things_are_left_out_and_listed() {
             ("/again", "a hard link to something that was left out"),
             ("/dev/null", "a device"),
             ("/dev/sda", "a device"),
+            ("/id_rsa", "a file that holds secrets"),
             ("/key.pem", "a private key"),
             ("/ping", "its extended attributes (it is there without them)"),
             ("/pipe", "a fifo"),

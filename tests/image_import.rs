@@ -193,6 +193,8 @@ fn layers_are_put_on_each_other_as_the_specification_says() {
     let upper = tar(&[
         // Through a link of a lower layer, which stays in the image.
         file("lib/b", "22"),
+        hardlink("lib/c", "lib/b"),
+        hardlink("etc/lower", "lib/a"),
         file("etc/.wh.two", ""),
         file("etc/.wh.never", ""),
         file("opaque/high", "22"),
@@ -216,6 +218,7 @@ fn layers_are_put_on_each_other_as_the_specification_says() {
     let expected = [
         ("/etc", "directory"),
         ("/etc/hard", "file 0444 1"),
+        ("/etc/lower", "file 0444 1"),
         ("/etc/one", "file 0444 7"),
         ("/later", "directory"),
         ("/later/in", "file 0444 2"),
@@ -227,6 +230,7 @@ fn layers_are_put_on_each_other_as_the_specification_says() {
         ("/usr/lib", "directory"),
         ("/usr/lib/a", "file 0444 1"),
         ("/usr/lib/b", "file 0444 2"),
+        ("/usr/lib/c", "file 0444 2"),
     ];
     assert_eq!(seen, expected.map(|(path, what)| (path.to_owned(), what.to_owned())).into());
     let why = stockade.text(["image", "why", "layers", "/usr/lib/b"]);
@@ -314,6 +318,66 @@ fn tar_of_gnu_and_of_python_are_read() {
         ok(Command::new("/usr/bin/python3").args(["-c", &script]).current_dir(&stockade.dir));
         assert_eq!(import(&stockade, "py.tar", form), expected, "{form}");
     }
+}
+
+/// As `docker save a:latest b:latest` writes them, and images without a name.
+#[test]
+fn one_of_several_images_is_chosen_by_whole_name_or_digest() {
+    let (one, two) = (
+        Layout::of(&[tar(&[file("one", "")])]),
+        Layout::of(&[tar(&[file("one", "")]), tar(&[file("two", "")])]),
+    );
+    let index = |names: [Option<&str>; 2]| {
+        let mut first = one.index()["manifests"][0].clone();
+        let mut second = two.index()["manifests"][0].clone();
+        for (image, name) in [&mut first, &mut second].into_iter().zip(names) {
+            if let Some(name) = name {
+                image["annotations"] = json!({
+                    "org.opencontainers.image.ref.name": "latest",
+                    "io.containerd.image.name": format!("docker.io/library/{name}:latest"),
+                });
+            }
+        }
+        json!({"schemaVersion": 2, "manifests": [first, second]})
+    };
+    let stockade = Stockade::new();
+    let digest = |layout: &Layout| layout.index()["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    let write = |names| {
+        let blob = |bytes: &[u8]| file(format!("blobs/sha256/{}", sha256(bytes)), bytes);
+        let json = |value: Value| serde_json::to_vec(&value).unwrap();
+        let parts = [&one, &two].map(|image| {
+            let documents = [blob(&json(image.config.clone())), blob(&json(image.manifest()))].concat();
+            [documents, blob(image.layers.last().unwrap())].concat()
+        });
+        let index = file("index.json", json(index(names)));
+        let archive = tar(&[parts.concat(), index, file("oci-layout", &one.version)]);
+        stockade.write("several.tar", archive)
+    };
+    let path = write([Some("a"), Some("b")]);
+    for (name, files) in [
+        ("a:latest".to_owned(), &["/one"][..]),
+        ("docker.io/library/b:latest".to_owned(), &["/one", "/two"]),
+        (digest(&one), &["/one"]),
+    ] {
+        import(&stockade, &format!("{path}:{name}"), "chosen");
+        assert_eq!(listing(&stockade, "chosen").into_keys().collect::<Vec<_>>(), files, "{name}");
+    }
+    let said = |name: &str| {
+        let refused = stockade.go(["image", "import", &format!("{path}{name}")]);
+        assert_eq!(refused.status, 125, "{}", refused.all());
+        refused.stderr.lines().next().unwrap().split_once("imported: ").unwrap().1.to_owned()
+    };
+    let several = "index.json: there are several images in it";
+    let both = "docker.io/library/a:latest, docker.io/library/b:latest";
+    assert_eq!(said(""), format!("{several} ({both}): say which, as SOURCE:NAME"));
+    assert_eq!(said(":latest"), format!("{several} ({both}): say which, as SOURCE:NAME"));
+    let digests = format!("{}, {}", digest(&one), digest(&two));
+    write([None, None]);
+    assert_eq!(said(""), format!("{several} ({digests}): say which, as SOURCE:NAME"));
+    write([Some("a"), Some("a")]);
+    assert_eq!(said(":a:latest"), format!("{several} ({digests}): say which, as SOURCE:NAME"));
+    import(&stockade, &format!("{path}:{}", digest(&two)), "chosen");
+    assert_eq!(listing(&stockade, "chosen").into_keys().collect::<Vec<_>>(), ["/one", "/two"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{is_root, skip};
-use image_archives::{dir, file, program, symlink, tar};
+use image_archives::{dir, file, packed, program, symlink, tar};
 use image_cli::Stockade;
 
 /// A small image by this name, and its id.
@@ -311,25 +311,33 @@ fn full_disk_refuses_and_leaves_nothing_that_looks_whole() {
     nix::mount::mount(Some("x"), &disk, Some("tmpfs"), nix::mount::MsFlags::empty(), Some("size=1m"))
         .unwrap();
     let store = disk.join("store");
-    let ran = {
-        let out = stockade
-            .command(["image", "build", "--program", "/usr/bin/sort", "--name", "s", "--store"])
-            .arg(&store)
-            .output()
-            .unwrap();
+    // Compressed, so that it is unpacked into the store before it is read.
+    let archive = stockade.write("much.tar.gz", packed("gzip", &tar(&[file("f", noise(2 << 20))])));
+    let ran = [["build", "--program", "/usr/bin/sort"].as_slice(), &["import", &archive]].map(|words| {
+        let words = ["image"].iter().chain(words).chain(&["--name", "s", "--store"]);
+        let out = stockade.command(words).arg(&store).output().unwrap();
         (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
-    };
+    });
     let count = |name: &str| fs::read_dir(store.join(name)).map_or(0, Iterator::count);
     let kept = ["refs", "manifests", "images", "trees", "tmp"].map(|name| (name, count(name)));
     nix::mount::umount(&disk).unwrap();
-    assert_eq!(ran.0, Some(125), "{}", ran.1);
-    assert!(
-        ran.1.contains("no space left on device") || ran.1.contains("No space left on device"),
-        "{}",
-        ran.1
-    );
-    assert!(ran.1.contains("make room on that file system"), "{}", ran.1);
+    for (status, said) in ran {
+        assert_eq!(status, Some(125), "{said}");
+        let first = said.lines().next().unwrap_or_default();
+        assert!(first.contains(" in the store: ") && first.ends_with("No space left on device"), "{said}");
+        assert!(said.contains("help: make room on that file system"), "{said}");
+    }
     assert_eq!(kept, ["refs", "manifests", "images", "trees", "tmp"].map(|name| (name, 0)));
+}
+
+/// Bytes that no compression makes fewer.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    };
+    (0..count).map(next).collect()
 }
 
 #[test]
@@ -443,4 +451,51 @@ fn slim_image_keeps_the_program_and_loses_the_rest() {
     assert_eq!(stockade.run(["-i", "slim"]).status, 0);
     let bad = stockade.go(["image", "slim", "both", "--entrypoint", "/usr/bin/no"]);
     assert!(bad.status != 0 && bad.stderr.contains("/usr/bin/no"), "{}", bad.all());
+}
+
+#[test]
+fn slim_image_of_python_runs_its_library() {
+    if !std::path::Path::new("/usr/bin/python3").exists() {
+        return common::skip("there is no /usr/bin/python3");
+    }
+    let stockade = Stockade::new();
+    let both = ["--program", "/usr/bin/python3", "--program", "/usr/bin/sort"];
+    stockade.json(["image", "build"].iter().chain(&both).chain(&["--name", "both", "--json"]));
+    let alone = ["image", "build", "--program", "/usr/bin/python3", "--name", "alone", "--json"];
+    let (alone, slim) = (
+        stockade.json(alone),
+        stockade.json([
+            "image",
+            "slim",
+            "both",
+            "--entrypoint",
+            "/usr/bin/python3",
+            "--name",
+            "slim",
+            "--json",
+        ]),
+    );
+    assert_eq!(slim["programs"], alone["programs"]);
+    assert_eq!(stockade.files("slim"), stockade.files("alone"));
+    let script = stockade.write("main.py", "import json, decimal, zoneinfo\nprint(json.dumps([1]))\n");
+    let policy = stockade.write(
+        "slim-policy.json",
+        r#"{"version": 1, "name": "slim", "comment": "c", "extends": "python", "image": {"name": "slim"}}"#,
+    );
+    let ran = stockade.run(["-p", &policy, "--", &script]);
+    assert_eq!((ran.text().as_str(), ran.status), ("[1]\n", 0), "{}", ran.all());
+}
+
+#[test]
+fn slim_image_of_a_compiler_has_all_that_the_compiler_has() {
+    if !std::path::Path::new("/usr/bin/gcc").exists() {
+        return common::skip("there is no /usr/bin/gcc");
+    }
+    let stockade = Stockade::new();
+    let made = |words: &[&str]| stockade.json(["image"].iter().chain(words).chain(&["--json"]));
+    made(&["build", "--program", "/usr/bin/gcc", "--program", "/usr/bin/sort", "--name", "both"]);
+    let slim = made(&["slim", "both", "--entrypoint", "/usr/bin/gcc", "--name", "slim"]);
+    let alone = made(&["build", "--program", "/usr/bin/gcc", "--name", "alone"]);
+    assert_eq!(slim["programs"], alone["programs"]);
+    assert_eq!(stockade.files("slim"), stockade.files("alone"));
 }

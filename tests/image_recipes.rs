@@ -260,3 +260,37 @@ fn certificates_locales_and_time_zones_are_found_where_programs_look() {
     assert_eq!(refused.status, 125);
     assert!(refused.stderr.contains("there is no time zone 'Europe/Berln' here"), "{}", refused.all());
 }
+
+#[test]
+fn java_image_is_small_and_writes_as_every_language_does() {
+    if !there("/usr/bin/java", "openjdk-17-jre-headless", false) {
+        return;
+    }
+    let stockade = Stockade::new();
+    let built = build(&stockade, "/usr/bin/java", "java");
+    if Path::new("/usr/bin/jlink").exists() {
+        assert!(built["bytes"].as_u64().unwrap() <= 50_000_000, "{built}");
+    }
+    let Some(jar) = jar_of(&stockade, "Formats.java") else { return };
+    let ran = stockade.run(["-p", "java", "--", jar.to_str().unwrap()]);
+    let bare = Command::new("/usr/bin/java").arg("-jar").arg(&jar).output().unwrap();
+    let bare = String::from_utf8(bare.stdout).unwrap();
+    assert_eq!(bare.lines().count(), 27, "{bare}");
+    assert_eq!((ran.text(), ran.status), (bare, 0), "{}", ran.stderr);
+}
+
+/// A program of `tests/recipes`, compiled by the host's own compiler.
+fn jar_of(stockade: &Stockade, name: &str) -> Option<PathBuf> {
+    if !there("/usr/bin/javac", "openjdk-17-jdk-headless", false) {
+        return None;
+    }
+    let (out, jar) = (stockade.dir.join("classes"), stockade.dir.join("formats.jar"));
+    let done = Command::new("/usr/bin/javac").arg("-d").arg(&out).arg(source(name)).status();
+    assert!(done.unwrap().success());
+    let main = name.strip_suffix(".java").unwrap();
+    let mut archive = Command::new("jar");
+    archive.args(["--create", "--main-class", main, "--file"]).arg(&jar).arg("-C").arg(&out).arg(".");
+    assert!(archive.status().unwrap().success());
+    fs::set_permissions(&jar, fs::Permissions::from_mode(0o644)).unwrap();
+    Some(jar)
+}

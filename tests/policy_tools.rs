@@ -206,8 +206,8 @@ mine allows, and native does not
       native: ENOSYS
       mine: allowed
   mmap
-      native: EPERM for memory both writable and executable; allowed
-      mine: allowed
+      native: EPERM for memory both writable and executable; allowed unless flags has MAP_HUGETLB, otherwise EPERM
+      mine: allowed unless flags has MAP_HUGETLB, otherwise EPERM
       mmap(length=0, prot=PROT_EXEC|PROT_WRITE, flags=0, fd=0, offset=0): EPERM / allowed
   mprotect
       native: EPERM for memory both writable and executable; allowed

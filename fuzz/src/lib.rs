@@ -11,16 +11,19 @@ pub mod manifest;
 pub mod oci;
 pub mod policy;
 pub mod proc;
+pub mod pump;
+pub mod report;
 pub mod seccomp;
 pub mod spec;
 pub mod tar;
 pub mod terminal;
+pub mod verdict;
 
 /// Looks at the bytes of one input; panics when something is wrong.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its seeds' directory.
-pub const TARGETS: [(&str, Check); 12] = [
+pub const TARGETS: [(&str, Check); 15] = [
     ("calls", calls::check),
     ("elf", elf::check),
     ("frame", frame::check),
@@ -29,8 +32,11 @@ pub const TARGETS: [(&str, Check); 12] = [
     ("oci", oci::check),
     ("policy", policy::check),
     ("proc", proc::check),
+    ("pump", pump::check),
+    ("report", report::check),
     ("seccomp", seccomp::check),
     ("spec", spec::check),
     ("tar", tar::check),
     ("terminal", terminal::check),
+    ("verdict", verdict::check),
 ];

@@ -40,7 +40,7 @@ pub struct EscapeCheck {
     #[arg(long, value_name = "ID", num_args = 1..)]
     only: Vec<String>,
 
-    /// Shows every attack, and tries none.
+    /// Shows every attack, or those of --only, and tries none.
     #[arg(long)]
     list: bool,
 
@@ -73,11 +73,8 @@ pub struct EscapeCheck {
 impl EscapeCheck {
     /// Runs the battery; answers the exit status.
     pub fn execute(self) -> ExitCode {
-        if self.list {
-            say::text(&print::list());
-            return ExitCode::SUCCESS;
-        }
-        match self.check() {
+        let done = if self.list { self.show().map(|()| true) } else { self.check() };
+        match done {
             Ok(good) => ExitCode::from(u8::from(!good)),
             Err(error) => {
                 say::error(&error);
@@ -86,7 +83,24 @@ impl EscapeCheck {
         }
     }
 
+    fn show(&self) -> Result<()> {
+        let attacks = escape::listed(&self.only)?;
+        match self.format {
+            Format::Table => say::text(&print::list(&attacks)),
+            Format::Json => say::text(&format!("{:#}\n", print::list_json(&attacks))),
+            Format::Junit => {
+                return Err(Error::new(Kind::Usage, "a list of attacks is no result of tests")
+                    .help("--format json has the list for programs; junit needs a check, without --list"));
+            }
+        }
+        Ok(())
+    }
+
     fn check(self) -> Result<bool> {
+        if self.attack_time == 0 {
+            return Err(Error::new(Kind::Usage, "without any time no attack comes to its end")
+                .help("leave --attack-time out, or give it seconds, for example 10s"));
+        }
         let policy = if policy::is_file_argument(&self.policy) {
             let (name, text) = super::policy::read(&self.policy)?;
             policy::parse(&name, &text)?;

@@ -93,33 +93,53 @@ impl Summary {
     }
 }
 
-/// The attacks that `only` names.
+/// The attacks that `only` names, or all, and whether they are tried or not.
 ///
 /// # Errors
-/// It names something that is not in the table, or is not tried.
-pub fn chosen(only: &[String]) -> Result<Vec<&'static Attack>> {
-    let tried = |a: &&'static Attack| a.not_applicable().is_none();
+/// An unknown word, or none at all.
+pub fn listed(only: &[String]) -> Result<Vec<&'static Attack>> {
     if only.is_empty() {
-        return Ok(all().into_iter().filter(tried).collect());
+        return Ok(all());
+    }
+    let words: Vec<&str> = only.iter().flat_map(|w| w.split(',')).filter(|w| !w.is_empty()).collect();
+    if words.is_empty() {
+        // Nothing tried would look like nothing leaked.
+        return Err(Error::new(Kind::Usage, "--only names no attack").help(HOW_TO_NAME));
     }
     let mut names = BTreeSet::new();
-    for word in only.iter().flat_map(|w| w.split(',')).filter(|w| !w.is_empty()) {
-        let upper = word.to_uppercase();
-        let found: Vec<&Attack> =
-            all().into_iter().filter(|a| a.id == upper || a.section() == upper).collect();
-        match found.as_slice() {
-            [] => {
-                return Err(Error::new(Kind::Usage, format!("there is no attack '{word}'"))
-                    .help("stockade escape-check --list shows them all; a section such as FS stands for all of its attacks"));
-            }
-            [one] if one.not_applicable().is_some() => {
-                let why = one.not_applicable().unwrap_or_default();
-                return Err(Error::new(Kind::Usage, format!("{} is not tried: {why}", one.id)));
-            }
-            found => names.extend(found.iter().map(|a| a.id)),
+    for word in words {
+        let found = named(word);
+        if found.is_empty() {
+            return Err(Error::new(Kind::Usage, format!("there is no attack '{word}'")).help(HOW_TO_NAME));
+        }
+        names.extend(found.iter().map(|a| a.id));
+    }
+    Ok(all().into_iter().filter(|a| names.contains(a.id)).collect())
+}
+
+const HOW_TO_NAME: &str =
+    "stockade escape-check --list shows them all; a section such as FS stands for all of its attacks";
+
+/// One by its id, or those of a section.
+fn named(word: &str) -> Vec<&'static Attack> {
+    let upper = word.to_uppercase();
+    all().into_iter().filter(|a| a.id == upper || a.section() == upper).collect()
+}
+
+/// The attacks that `only` names, those that are tried.
+///
+/// # Errors
+/// An unknown word, or none at all, or one attack by its name that is not tried.
+pub fn chosen(only: &[String]) -> Result<Vec<&'static Attack>> {
+    let all = listed(only)?;
+    for word in only.iter().flat_map(|w| w.split(',')) {
+        if let [one] = named(word).as_slice()
+            && let Some(why) = one.not_applicable()
+        {
+            return Err(Error::new(Kind::Usage, format!("{} is not tried: {why}", one.id)));
         }
     }
-    Ok(all().into_iter().filter(|a| names.contains(a.id)).filter(tried).collect())
+    Ok(all.into_iter().filter(|a| a.not_applicable().is_none()).collect())
 }
 
 /// The directory, gone with its owner.
@@ -368,6 +388,9 @@ mod tests {
         let one = |word: &str| chosen(&[word.to_owned()]).unwrap_err();
         assert_eq!(one("XX-01").message(), "there is no attack 'XX-01'");
         assert!(one("OU-03").message().starts_with("OU-03 is not tried: "));
+        for nothing in ["", ",", ",,"] {
+            assert_eq!(one(nothing).message(), "--only names no attack");
+        }
     }
 
     #[test]

@@ -61,8 +61,21 @@ pub fn of(policy: &Policy) -> Facts {
         refused: refused(policy),
         replays: replays(policy),
         socket_pairs: policy.syscalls.allow.iter().any(|r| r.calls.contains(&SOCKETPAIR)),
+        locks: gives_locks(policy),
         ..Facts::default()
     }
+}
+
+/// Whether any way to lock a file passes the filter.
+fn gives_locks(policy: &Policy) -> bool {
+    const FLOCK: u32 = 73;
+    const FCNTL: u32 = 72;
+    let rules = Rules::of(policy, &argument);
+    let passes = |nr: u32, command: i32| {
+        let args = [0, u64::from(command.unsigned_abs()), 0, 0, 0, 0];
+        seccomp::decide(&rules, [1; 3], &Call { arch: ARCH_X86_64, nr, args }) == Answer::Allow
+    };
+    passes(FLOCK, 0) || [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK].iter().any(|c| passes(FCNTL, *c))
 }
 
 /// What a control, which no policy limits, counts as more than enough.
@@ -133,6 +146,9 @@ const NOT_REPLAYED: [&str; 14] = [
     "kill",
 ];
 
+/// Where `mmap` has its protection.
+const PROT: u8 = 2;
+
 /// Every argument rule: values on both sides of it, each with variants that the
 /// kernel takes for the same.
 fn replays(policy: &Policy) -> Vec<Replay> {
@@ -153,7 +169,12 @@ fn replays(policy: &Policy) -> Vec<Replay> {
             continue;
         }
         for value in values(nr, &condition.test) {
-            all.push(replay(nr, &format!("{name}({} = {value:#x})", condition.arg), arg, value));
+            let mut one = replay(nr, &format!("{name}({} = {value:#x})", condition.arg), arg, value);
+            if name == "mmap" && arg.index != PROT {
+                // Not what `wx` answers first.
+                one.args[usize::from(PROT)] = 0;
+            }
+            all.push(one);
         }
     }
     if policy.wx == Wx::Deny {
@@ -263,15 +284,30 @@ mod tests {
     }
 
     #[test]
+    fn policy_gives_locks_where_a_rule_lets_one_of_the_calls_pass() {
+        assert!(!gives_locks(&native()));
+        let more = |rule: &str| {
+            let text = format!(
+                r#"{{"version":1,"name":"x","comment":"x","extends":"native","syscalls+":{{"allow":[{rule}]}}}}"#
+            );
+            gives_locks(&crate::policy::parse("x", text.as_bytes()).unwrap())
+        };
+        assert!(more(r#"{"calls":["flock"],"comment":"x"}"#));
+        assert!(!more(r#"{"calls":["getsid"],"comment":"x"}"#));
+    }
+
+    #[test]
     fn every_argument_rule_is_replayed_with_values_on_both_sides() {
         let all = replays(&native());
         let of = |name: &str| all.iter().filter(|r| r.what.starts_with(name)).count();
         assert!(
-            of("ioctl(") >= 7 && of("fcntl(") >= 11 && of("clone(") >= 11 && of("prctl(") >= 7,
+            of("ioctl(") >= 7 && of("fcntl(") >= 8 && of("clone(") >= 11 && of("prctl(") >= 7,
             "{}",
             all.len()
         );
-        assert_eq!(of("mmap("), 3);
+        assert_eq!(of("mmap(prot"), 3);
+        assert_eq!(of("mmap(flags"), 2);
+        assert!(all.iter().filter(|r| r.what.starts_with("mmap(flags")).all(|r| r.args[2] == 0));
         for replay in &all {
             assert!(!replay.same.is_empty(), "{}", replay.what);
         }

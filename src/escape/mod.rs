@@ -19,7 +19,7 @@ pub mod print;
 pub mod probe;
 pub mod table;
 
-pub use check::{Event, Options, Summary, check};
+pub use check::{Event, Options, Summary, check, listed};
 pub use judge::{Controlled, Judged};
 pub use outcome::{Outcome, Place, Saw, Seen};
 pub use probe::ARGUMENT;

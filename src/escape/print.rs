@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check::Summary;
 use super::judge::Judged;
 use super::outcome::Outcome;
-use super::table::{SECTIONS, all};
+use super::table::{Attack, SECTIONS, all};
 
 /// `{"attacks": […], "summary": {…}}`
 #[must_use]
@@ -136,11 +136,24 @@ pub fn line(summary: &Summary) -> String {
     format!("{text} in {seconds:.1} s (policy {}{warm})", summary.policy)
 }
 
+/// The same for programs, for `--list --format json`.
+#[must_use]
+pub fn list_json(attacks: &[&Attack]) -> Value {
+    let one = |a: &&Attack| {
+        json!({
+            "id": a.id, "most_important": a.star, "vector": a.vector, "reference": a.reference,
+            "layers": a.holders(), "not_applicable": a.not_applicable(),
+            "control": a.not_applicable().is_none().then(|| a.control.text()),
+        })
+    };
+    json!({ "attacks": attacks.iter().map(one).collect::<Vec<_>>() })
+}
+
 /// The table of attacks, for `--list`.
 #[must_use]
-pub fn list() -> String {
+pub fn list(attacks: &[&Attack]) -> String {
     let mut out = String::new();
-    for attack in all() {
+    for attack in attacks {
         let star = if attack.star { '*' } else { ' ' };
         let by = match attack.not_applicable() {
             Some(why) => format!("not applicable: {why}"),

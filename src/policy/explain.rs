@@ -174,7 +174,7 @@ fn used(policy: &Policy, out: &mut String) {
     line(
         out,
         match policy.wx {
-            Wx::Deny => "no memory that is writable and executable at once",
+            Wx::Deny => "no memory that is asked for as writable and executable at once",
             Wx::Allow => "memory that is writable and executable at once, as just-in-time compilers need it",
         },
     );

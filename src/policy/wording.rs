@@ -272,7 +272,11 @@ mod tests {
         assert_eq!(said("native", "execve"), "EACCES: no program but the payload is started");
         assert_eq!(said("native", "open"), "allowed unless mode has 06000, otherwise EPERM");
         assert_eq!(said("native", "prlimit64"), "allowed when pid is 0, otherwise EPERM");
-        assert_eq!(said("native", "mmap"), "EPERM for memory both writable and executable; allowed");
+        assert_eq!(said("native", "mprotect"), "EPERM for memory both writable and executable; allowed");
+        assert_eq!(
+            said("native", "mmap"),
+            "EPERM for memory both writable and executable; allowed unless flags has MAP_HUGETLB, otherwise EPERM"
+        );
         assert_eq!(
             said("native", "ioctl"),
             "a violation when request is TIOCSTI or TIOCLINUX; allowed when request is TCGETS, TIOCGWINSZ, \

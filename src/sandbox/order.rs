@@ -109,7 +109,7 @@ steps! {
     PayloadCopy Middle "payload-copy" "sendfile(payload)" "outside the leaf: not billed to the payload",
     DeviceOpen Middle "device" "open_tree({}, CLONE)" "device nodes cannot be made in a user namespace",
     DeviceCheck Middle "device-check" "fstat {}" "the host's node must be the device it is named for",
-    DeviceFlags Middle "device-flags" "mount_setattr({}, NOSUID|NOEXEC)" "without nodev, which would make it useless",
+    DeviceFlags Middle "device-flags" "mount_setattr({}, RDONLY|NOSUID|NOEXEC)" "without nodev, which would make it useless; read-only for the times of the node, which are the host's",
     PayloadLater Middle "payload-later" "open_tree(payload's directory, CLONE)" "only a box made ahead: a second mount, attached nowhere, to write through when the first is sealed",
     SealMount Middle "seal" "mount_setattr({}, RDONLY)" "once its last writer is closed",
     BindOpen Middle "bind" "open_tree({}, CLONE)" "asked for by the caller",

@@ -538,7 +538,26 @@ pub fn plant_in_shared(target: &Target, steps: &mut Steps<'_>) -> Saw {
         address.push(0);
         refuse!(saw, "bind", SYS_bind, socket, address.as_slice(), address.len());
     }
+    leave_whiteout(&mut saw, dir);
     saw
+}
+
+/// A device that nobody needs a right for: what a file that is renamed may leave in its place.
+fn leave_whiteout(saw: &mut Saw, dir: &str) {
+    let [old, new] = ["whiteout", "whiteout-moved"].map(|name| c(&format!("{dir}/{name}")));
+    let made = fd::openat(libc::AT_FDCWD, &old, libc::O_CREAT | libc::O_WRONLY, 0o644);
+    if saw.step("create", made).is_some() {
+        refuse!(
+            saw,
+            "renameat2(WHITEOUT)",
+            SYS_renameat2,
+            libc::AT_FDCWD,
+            old.as_c_str(),
+            libc::AT_FDCWD,
+            new.as_c_str(),
+            libc::RENAME_WHITEOUT
+        );
+    }
 }
 
 /// Writes a count to a file again and again: what still runs is seen by it.

@@ -1,7 +1,7 @@
 //! What of the host can be read, measured or heard.
 
 use std::ffi::CStr;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::time::{Duration, Instant};
 
 use super::{Steps, Target, c, read_some, refuse, say, step};
@@ -145,6 +145,10 @@ pub fn merge_memory(_: &Target, _: &mut Steps<'_>) -> Saw {
     })
 }
 
+/// What boxes have in common with each other and the host: a device, and the file of a namespace that
+/// they have none of their own of.
+const COMMON: [&str; 2] = ["/dev/null", "/proc/self/ns/time"];
+
 /// IL-01: locks and notices on files that other boxes have as well. The order
 /// says which side: `tell` locks and waits, `hear` looks.
 pub fn talk_by_files(target: &Target, steps: &mut Steps<'_>) -> Saw {
@@ -152,17 +156,45 @@ pub fn talk_by_files(target: &Target, steps: &mut Steps<'_>) -> Saw {
     let path = if target.inside() { "/etc/passwd".to_owned() } else { target.precious() };
     let file = fd::openat(libc::AT_FDCWD, &c(&path), libc::O_RDONLY, 0);
     let Some(file) = saw.step("open", file) else { return saw };
-    let number = file.as_raw_fd();
-    // struct flock, for a read lock on the first byte.
-    let read_lock = [0u64, 0, 1, 0].map(u64::to_le_bytes).concat();
+    let mut files = vec![file];
+    // A policy that gives locks gives these.
+    if target.inside() && !target.facts.locks {
+        let common = COMMON.iter().map(|path| fd::openat(libc::AT_FDCWD, &c(path), libc::O_RDONLY, 0));
+        files.extend(common.flatten());
+    }
     if steps.variant() == "tell" {
-        step!(saw, "flock", SYS_flock, number, libc::LOCK_EX | libc::LOCK_NB);
-        step!(saw, "fcntl(SETLK)", SYS_fcntl, number, libc::F_SETLK, read_lock.as_slice());
-        step!(saw, "fcntl(OFD_SETLK)", SYS_fcntl, number, 37, read_lock.as_slice());
+        for file in &files {
+            lock_for_others(&mut saw, file.as_raw_fd());
+        }
         say("W ready");
         open_until_told(&c(&path));
         return saw;
     }
+    for file in &files {
+        look_for_locks(&mut saw, file.as_raw_fd());
+    }
+    let watch = step!(saw, "inotify_init1", SYS_inotify_init1, libc::O_NONBLOCK);
+    if let Some(watch) = watch {
+        const IN_OPEN: i32 = 0x20;
+        step!(saw, "inotify_add_watch", SYS_inotify_add_watch, watch, c(&path).as_c_str(), IN_OPEN);
+        let heard = i32::try_from(watch).is_ok_and(hears);
+        if heard {
+            saw.leak("another box is seen to open a file");
+        }
+        saw.note(OPENS, if heard { "seen" } else { "none" });
+    }
+    saw
+}
+
+fn lock_for_others(saw: &mut Saw, number: RawFd) {
+    // struct flock, for a read lock on the first byte.
+    let read_lock = [0u64, 0, 1, 0].map(u64::to_le_bytes).concat();
+    step!(saw, "flock", SYS_flock, number, libc::LOCK_EX | libc::LOCK_NB);
+    step!(saw, "fcntl(SETLK)", SYS_fcntl, number, libc::F_SETLK, read_lock.as_slice());
+    step!(saw, "fcntl(OFD_SETLK)", SYS_fcntl, number, 37, read_lock.as_slice());
+}
+
+fn look_for_locks(saw: &mut Saw, number: RawFd) {
     let flock = step!(saw, "flock", SYS_flock, number, libc::LOCK_EX | libc::LOCK_NB);
     if flock.is_none() && saw.answers.last().is_some_and(|s| s.answer == "EAGAIN") {
         saw.leak("a lock of another box is seen by flock");
@@ -176,17 +208,6 @@ pub fn talk_by_files(target: &Target, steps: &mut Steps<'_>) -> Saw {
             saw.leak("a lock of another box is seen by fcntl");
         }
     }
-    let watch = step!(saw, "inotify_init1", SYS_inotify_init1, libc::O_NONBLOCK);
-    if let Some(watch) = watch {
-        const IN_OPEN: i32 = 0x20;
-        step!(saw, "inotify_add_watch", SYS_inotify_add_watch, watch, c(&path).as_c_str(), IN_OPEN);
-        let heard = i32::try_from(watch).is_ok_and(hears);
-        if heard {
-            saw.leak("another box is seen to open a file");
-        }
-        saw.note(OPENS, if heard { "seen" } else { "none" });
-    }
-    saw
 }
 
 /// What is noted of another's opening of a file.

@@ -88,6 +88,8 @@ pub struct Facts {
     pub replays: Vec<Replay>,
     /// Whether the policy gives pairs of sockets.
     pub socket_pairs: bool,
+    /// Whether the policy gives locks on files.
+    pub locks: bool,
 }
 
 /// What a probe attacks.

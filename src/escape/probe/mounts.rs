@@ -270,3 +270,13 @@ pub fn make_cgroup(_: &Target, _: &mut Steps<'_>) -> Saw {
     }
     saw
 }
+
+/// FS-44: times of nodes that the host and every box have in common: a channel, and a change outside.
+pub fn touch_devices(_: &Target, _: &mut Steps<'_>) -> Saw {
+    let mut saw = Saw::new();
+    for node in ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"] {
+        let path = c(node);
+        refuse!(saw, format!("touch {node}"), SYS_utimensat, libc::AT_FDCWD, path.as_c_str(), 0, 0);
+    }
+    saw
+}

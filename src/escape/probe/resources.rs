@@ -310,6 +310,16 @@ pub fn write_back(target: &Target, _: &mut Steps<'_>) -> Saw {
     if let Some(file) = saw.step("create", file) {
         refuse!(saw, "syncfs", SYS_syncfs, file.as_raw_fd());
         let most = target.facts.file_size + 1;
+        // Beyond its end, where no limit on the size of a file holds.
+        refuse!(
+            saw,
+            "fallocate(KEEP_SIZE)",
+            SYS_fallocate,
+            file.as_raw_fd(),
+            libc::FALLOC_FL_KEEP_SIZE,
+            0,
+            most
+        );
         let end = fill(file.as_raw_fd(), most);
         saw.must_fail("a file above its limit", end);
     }
@@ -368,10 +378,26 @@ pub fn pin_memory(_: &Target, _: &mut Steps<'_>) -> Saw {
         refuse!(saw, "mlock", SYS_mlock, &room, 4096);
         refuse!(saw, "mlock2", SYS_mlock2, &room, 4096, 0);
         refuse!(saw, "mlockall", SYS_mlockall, 3);
-        let huge = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
-        refuse!(saw, "mmap(HUGETLB)", SYS_mmap, 0, 2 << 20, 3, huge, -1, 0);
         refuse!(saw, "memfd_create(HUGETLB)", SYS_memfd_create, c"x", 4);
         refuse!(saw, "memfd_secret", SYS_memfd_secret, 0);
+        saw
+    })
+}
+
+/// DS-40: memory of the host's that no limit of a box counts. Where the host has set none aside, the
+/// kernel's own answer is another one.
+pub fn take_huge_pages(_: &Target, _: &mut Steps<'_>) -> Saw {
+    in_child("huge", || {
+        let mut saw = Saw::new();
+        let huge = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
+        for (what, flags) in [
+            ("mmap(HUGETLB)", huge),
+            ("mmap(HUGETLB, 2 MiB)", huge | libc::MAP_HUGE_2MB),
+            ("mmap(HUGETLB, 1 GiB)", huge | libc::MAP_HUGE_1GB),
+            ("mmap(HUGETLB, shared)", libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB),
+        ] {
+            refuse!(saw, what, SYS_mmap, 0, 1 << 30, 3, flags, -1, 0);
+        }
         saw
     })
 }

@@ -165,7 +165,7 @@ pub const ATTACKS: &[Attack] = &[
     .expect(&["empty", "ENOSYS", "EPERM", "EACCES", "ENOENT"]),
     Attack::host(
         "FS-13",
-        "a set-id file, link, fifo or socket left in a directory of the host",
+        "a set-id file, link, fifo, socket or device left in a directory of the host",
         "isolate's threat model",
         binds::planted,
     )
@@ -252,7 +252,7 @@ pub const ATTACKS: &[Attack] = &[
     .expect(TRIED),
     Attack::shared(
         "FS-29",
-        "memory that is writable and executable at once",
+        "memory asked for as writable and executable at once",
         "W^X; kernel bug 219227",
         kernel::execute_written_memory,
     )
@@ -326,6 +326,14 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("FS-43", "files cut by their paths", "truncate(2)", files::truncate_by_path)
         .held_by(&[Root, MountNs, Landlock])
         .expect(TRIED),
+    Attack::shared(
+        "FS-44",
+        "times of a device, which the host and all boxes share",
+        "utimensat(2) on /dev/null",
+        mounts::touch_devices,
+    )
+    .held_by(&[Root])
+    .expect(REFUSED),
     Attack::host(
         "OU-01",
         "a link in the output directory",

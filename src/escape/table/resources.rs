@@ -1,6 +1,6 @@
 //! DS: more than the policy gives.
 
-use super::{Attack, Control};
+use super::{Attack, Control, FILTERED};
 use crate::Layer::{Cgroup, IpcNs, MountNs, Rlimits, Root, Seccomp};
 use crate::escape::facts::NO_SCRATCH;
 use crate::escape::host::{binds, limits};
@@ -178,4 +178,13 @@ pub const ATTACKS: &[Attack] = &[
     .held_by(&[MountNs])
     .control(Control::Own("the files are seen to have been made"))
     .expect(&["many", "in time", "none"]),
+    Attack::shared(
+        "DS-40",
+        "huge pages that the host has set aside, which no limit counts",
+        "mmap(2), MAP_HUGETLB",
+        resources::take_huge_pages,
+    )
+    .held_by(&[Seccomp])
+    .control(Control::Differs)
+    .expect(FILTERED),
 ];

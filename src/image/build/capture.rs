@@ -66,6 +66,13 @@ impl Builder<'_, '_> {
         if let Some(kind) = hygiene::kind_refused(walked.meta.file_type()) {
             return Err(refused(path, kind));
         }
+        // Before it is said how everybody could read it.
+        let name = walked.real.file_name().unwrap_or_default().as_bytes();
+        if !walked.meta.is_dir()
+            && let Some(why) = hygiene::name_refused(name, false)
+        {
+            return Err(refused(path, why));
+        }
         let opened = host.open(&walked.real).map_err(|why| match why {
             Distrust::Irregular(_) => Error::new(Kind::Usage, format!("{} is a directory", path.display()))
                 .help("include it instead: only files are programs"),
@@ -456,7 +463,7 @@ fn mode_refused(meta: &Metadata) -> Option<&'static str> {
     (meta.mode() & 0o004 == 0).then_some("not everybody on this host may read it")
 }
 
-fn refused(path: &Path, why: &str) -> Error {
+pub(super) fn refused(path: &Path, why: &str) -> Error {
     Error::new(Kind::Usage, format!("{} cannot go into an image: {why}", path.display()))
         .help("an image is read by the payload, and handed on: it holds no secrets and nothing but files")
 }

@@ -4,7 +4,7 @@ use super::{Builder, unusable};
 use crate::error::{Error, Kind, Result};
 use crate::image::census::{self, Census};
 use crate::image::digest::Digest;
-use crate::image::manifest::{Header, Manifest};
+use crate::image::manifest::{Header, Manifest, What};
 use crate::image::packages;
 use crate::image::store::{About, Card, Hold, Made, RefProblem, Store, StoreProblem, Why};
 
@@ -75,6 +75,13 @@ impl Builder<'_, '_> {
     /// which no C library knows who it is.
     pub(crate) fn furnish(&mut self) -> Result<()> {
         for place in PLACES {
+            if let Some(hidden) = self.first_below(place) {
+                let hidden = hidden.escape_ascii();
+                self.note(format!(
+                    "a box has a {place} of its own, which hides '{hidden}': \
+                     give it another place (PATH:/usr/bin/NAME, or 'at')"
+                ));
+            }
             let put = self.draft.dir(place.as_bytes(), Some(Why::Made));
             put.map_err(|problem| super::misplaced(place.as_ref(), &problem))?;
         }
@@ -84,6 +91,15 @@ impl Builder<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The first thing below a directory that is none itself.
+    fn first_below(&self, dir: &str) -> Option<Vec<u8>> {
+        let below =
+            |path: &[u8]| path.strip_prefix(dir.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+        let mut all = self.draft.iter();
+        all.find(|(path, node)| below(path) && !matches!(node.what, What::Dir { .. }))
+            .map(|(path, _)| path.clone())
     }
 
     /// Keeps the image.
@@ -151,8 +167,8 @@ fn check_entry(manifest: &Manifest, path: &[u8]) -> Result<()> {
     let shown = path.escape_ascii();
     let program = crate::image::manifest::resolve(manifest, path);
     let why = match program.map(|entry| &entry.what) {
-        Some(crate::image::manifest::What::File { mode, .. }) if mode & 0o111 != 0 => return Ok(()),
-        Some(crate::image::manifest::What::File { .. }) => "is not executable",
+        Some(What::File { mode, .. }) if mode & 0o111 != 0 => return Ok(()),
+        Some(What::File { .. }) => "is not executable",
         Some(_) => "is not a file",
         None => "is not in the image",
     };

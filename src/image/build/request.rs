@@ -10,6 +10,7 @@ use super::{Builder, Built, Progress, glob, unusable};
 use crate::error::{Error, Kind, Result};
 use crate::image::closure::trust::Host;
 use crate::image::digest::Digest;
+use crate::image::hygiene;
 use crate::image::layout::{FILE_MODE, PROGRAM_MODE};
 use crate::image::manifest::Header;
 use crate::image::recipe;
@@ -147,6 +148,11 @@ impl Request {
             builder.include(include)?;
         }
         for file in &self.files {
+            let name = file.at.rsplit('/').next().unwrap_or_default();
+            let key = hygiene::has_private_key(file.text.as_bytes()).then_some("a private key");
+            if let Some(why) = hygiene::name_refused(name.as_bytes(), false).or(key) {
+                return Err(super::capture::refused(Path::new(&file.at), why));
+            }
             let mode = if file.executable { PROGRAM_MODE } else { FILE_MODE };
             builder.made(&file.at, file.text.as_bytes(), mode)?;
         }
@@ -247,7 +253,7 @@ impl Builder<'_, '_> {
         let fits = |pattern: &[String], names: &[&str]| {
             glob::path_fits(&pattern.iter().map(String::as_str).collect::<Vec<_>>(), names)
         };
-        let matched = std::cell::Cell::new(pattern.is_empty());
+        let matched = std::cell::Cell::new(pattern.is_empty() && only.is_empty());
         let wants = |names: &[&str], dir: bool| {
             if except.iter().any(|pattern| fits(pattern, names)) {
                 return false;
@@ -265,7 +271,8 @@ impl Builder<'_, '_> {
         let filter = Filter { wants: &wants, role: Role::AsItIs, close: true };
         self.tree(&base, include.at.as_deref(), &filter, &why)?;
         if !matched.get() {
-            let message = format!("nothing fits '{}'", include.host);
+            let fitting = if only.is_empty() { "" } else { " and its `only`" };
+            let message = format!("nothing fits '{}'{fitting}", include.host);
             return Err(Error::new(Kind::NotFound, message)
                 .help("check the pattern: '*' stays within a name, '**' does not"));
         }

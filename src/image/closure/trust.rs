@@ -64,6 +64,10 @@ impl Distrust {
                     .into()
             }
             Self::Owner(path, _) => format!("chown root {}", path.display()),
+            // Such a directory is meant to be so: /tmp, /dev/shm.
+            Self::Writable(path, mode) if mode & 0o1000 != 0 => {
+                format!("leave out what lies below {}, or copy it to a place of root's", path.display())
+            }
             Self::Writable(path, _) => format!("chmod go-w {}", path.display()),
             Self::Secret(path, _) => format!("chmod a+r {}", path.display()),
             Self::Call(_, why) if why.starts_with("EMFILE") => {

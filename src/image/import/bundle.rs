@@ -82,6 +82,22 @@ impl Bundle {
         self.open(name).is_ok_and(|part| part.is_some())
     }
 
+    /// Whether this is an OCI layout, perhaps without something that it must have.
+    pub(super) fn is_layout(&self) -> bool {
+        // What is there and cannot be read is there.
+        let there = |name| !matches!(self.open(name), Ok(None));
+        let blobs = match self {
+            Self::Archive { parts, .. } => parts.keys().any(|name| name.starts_with(b"blobs/")),
+            Self::Dir(_) => there("blobs"),
+        };
+        self.is_whole_layout() || blobs && (there("oci-layout") || there("index.json"))
+    }
+
+    /// Whether this is an OCI layout, with both of what makes it one.
+    pub(super) fn is_whole_layout(&self) -> bool {
+        self.has("oci-layout") && self.has("index.json")
+    }
+
     /// A part, and how many bytes it has.
     pub(super) fn open(&self, name: &str) -> Result<Option<Section>, Refused> {
         let failed = |error: io::Error| Refused::Entry(name.to_owned(), crate::error::io_text(&error));

@@ -36,6 +36,7 @@ pub(super) fn read(bundle: &Bundle, tag: Option<&str>) -> Result<Parts, Refused>
     let has = |image: &Image, tag: &str| {
         let tags = image.tags.iter().flatten();
         tags.into_iter()
+            .chain([&image.config])
             .any(|known| known == tag || known.strip_suffix(tag).is_some_and(|host| host.ends_with('/')))
     };
     let fitting: Vec<&Image> = images.iter().filter(|image| tag.is_none_or(|tag| has(image, tag))).collect();
@@ -46,7 +47,10 @@ pub(super) fn read(bundle: &Bundle, tag: Option<&str>) -> Result<Parts, Refused>
         _ => {
             let tags: Vec<String> = fitting
                 .iter()
-                .flat_map(|image| image.tags.iter().flatten())
+                .flat_map(|image| match image.tags.as_deref() {
+                    None | Some([]) => std::slice::from_ref(&image.config),
+                    Some(tags) => tags,
+                })
                 .map(|tag| tag.escape_default().to_string())
                 .collect();
             return bad(

@@ -201,6 +201,9 @@ impl<'a, 's> Tree<'a, 's> {
         for name in above {
             here.push(b'/');
             here.extend_from_slice(name);
+            if self.omitted.contains(&here) {
+                return whole(&format!("'{}' above it was left out", here.escape_ascii()));
+            }
             let own = self.mine.contains(&here);
             match self.draft.get(&here).map(|node| &node.what) {
                 Some(What::Dir { .. }) => {}
@@ -234,6 +237,9 @@ impl<'a, 's> Tree<'a, 's> {
 
     /// Puts something at its place; what a lower layer has there goes.
     pub(super) fn put(&mut self, place: Vec<u8>, node: Node) -> Done<()> {
+        if self.omitted.contains(&place) {
+            return whole("the archive has something there already that was left out");
+        }
         let is_dir = matches!(node.what, What::Dir { .. });
         if let Some(there) = self.draft.get(&place) {
             let was_dir = matches!(there.what, What::Dir { .. });
@@ -310,6 +316,12 @@ impl<'a, 's> Tree<'a, 's> {
             other => other,
         };
         let to = self.clean(target).map_err(bad)?;
+        let to = self.beyond_lower_links(to);
+        let name = place.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if let Some(why) = hygiene::name_refused(name, false) {
+            self.omit(place.to_vec(), why)?;
+            return Ok(None);
+        }
         if self.omitted.contains(&to) {
             self.omit(place.to_vec(), "a hard link to something that was left out")?;
             return Ok(None);
@@ -321,6 +333,25 @@ impl<'a, 's> Tree<'a, 's> {
             }
             Some(node) => Ok(Some(node.clone())),
         }
+    }
+
+    /// Where a path is in the tree when links of lower layers above it are
+    /// followed, as [`Self::place`] does where it puts something.
+    fn beyond_lower_links(&self, path: Vec<u8>) -> Vec<u8> {
+        let mut here = Vec::new();
+        let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            here.push(b'/');
+            here.extend_from_slice(name);
+            let link = matches!(self.draft.get(&here).map(|node| &node.what), Some(What::Symlink { .. }));
+            if names.peek().is_some() && link && !self.mine.contains(&here) {
+                match self.draft.resolve(&here) {
+                    Some(real) => here = if real == b"/" { Vec::new() } else { real },
+                    None => return path,
+                }
+            }
+        }
+        here
     }
 
     /// A removal: what lower layers have, not what this one has made.
@@ -365,11 +396,16 @@ impl<'a, 's> Tree<'a, 's> {
     }
 
     pub(super) fn omit(&mut self, place: Vec<u8>, why: &str) -> Done<()> {
+        if self.mine.contains(&place) || self.has_own_below(&place) {
+            let there = self.draft.get(&place).map_or("something", |node| kind_of(&node.what));
+            return whole(&format!("the archive has {there} there already"));
+        }
+        if self.omitted.contains(&place) {
+            return whole("the archive has something there already that was left out");
+        }
         self.leave_out(&place, why);
         // What a lower layer has there is no longer what the image shows.
-        if !self.mine.contains(&place) && !self.has_own_below(&place) {
-            self.draft.remove(&place);
-        }
+        self.draft.remove(&place);
         self.omitted.insert(place);
         Ok(())
     }

@@ -25,6 +25,7 @@ use std::rc::Rc;
 use bundle::Bundle;
 use layer::{Refused, Tree};
 use limits::Meter;
+use nix::errno::Errno;
 use start::Found;
 
 use super::build::{Built, Kept, Progress, count, unusable};
@@ -126,7 +127,7 @@ fn open(path: &Path, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result:
     let failed = |error: io::Error| Refused::Whole(io_text(&error));
     let file = if path == Path::new("-") {
         let mut spool = writer.spool()?;
-        io::copy(&mut io::stdin().lock(), &mut spool).map_err(failed)?;
+        io::copy(&mut io::stdin().lock(), &mut spool).map_err(|error| unspooled(writer, &error))?;
         spool.rewind().map_err(failed)?;
         spool
     } else {
@@ -138,8 +139,11 @@ fn open(path: &Path, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result:
     let meta = file.metadata().map_err(failed)?;
     if meta.is_dir() {
         let bundle = Bundle::Dir(OwnedFd::from(file.try_clone().map_err(failed)?));
-        let is_layout = bundle.has("oci-layout") && bundle.has("index.json");
-        return Ok(if is_layout { Opened::Bundle(bundle) } else { Opened::Root(OwnedFd::from(file)) });
+        return Ok(if bundle.is_layout() {
+            Opened::Bundle(bundle)
+        } else {
+            Opened::Root(OwnedFd::from(file))
+        });
     }
     if !meta.is_file() {
         return Err(Refused::Whole("it is neither a file nor a directory".into()));
@@ -147,15 +151,20 @@ fn open(path: &Path, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::result:
     let mut file = plain(file, writer, meter)?;
     let bundle = Bundle::of_archive(file.try_clone().map_err(failed)?, &Meter::new(*meter.limits()));
     match bundle {
-        Ok(bundle) if bundle.has("oci-layout") && bundle.has("index.json") => {
-            return Ok(Opened::Bundle(bundle));
-        }
-        Ok(bundle) if docker::is_list(&bundle) => return Ok(Opened::Bundle(bundle)),
+        Ok(bundle) if bundle.is_layout() || docker::is_list(&bundle) => return Ok(Opened::Bundle(bundle)),
         // What is wrong with a root file system is told by reading it as one.
         _ => {}
     }
     file.rewind().map_err(failed)?;
     Ok(Opened::Archive(file))
+}
+
+/// What stopped the copying of a source: what no reading answers is the store's.
+fn unspooled(writer: &Writer<'_>, error: &io::Error) -> Refused {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => Refused::Store(writer.spool_problem(errno)),
+        _ => Refused::Whole(io_text(error)),
+    }
 }
 
 /// The archive without its compression.
@@ -172,7 +181,7 @@ fn plain(mut file: File, writer: &mut Writer<'_>, meter: &Rc<Meter>) -> std::res
     let mut spool = writer.spool()?;
     io::copy(&mut unpacked, &mut spool).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => Refused::Whole("the archive is cut short".into()),
-        _ => Refused::Whole(io_text(&error)),
+        _ => unspooled(writer, &error),
     })?;
     spool.rewind().map_err(failed)?;
     Ok(spool)
@@ -208,8 +217,8 @@ fn layered(
     meter: &Rc<Meter>,
 ) -> std::result::Result<Found, Refused> {
     let parts = match bundle {
-        bundle if bundle.has("oci-layout") && bundle.has("index.json") => oci::read(bundle, tag)?,
-        bundle => docker::read(bundle, tag)?,
+        bundle if !bundle.is_whole_layout() && docker::is_list(bundle) => docker::read(bundle, tag)?,
+        bundle => oci::read(bundle, tag)?,
     };
     if parts.layers.len() > meter.limits().layers {
         return Err(Refused::Whole(format!(

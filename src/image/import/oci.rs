@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::bundle::{Bundle, Section};
 use super::layer::Refused;
@@ -17,6 +18,10 @@ const MAX_DOCUMENT: u64 = 4 << 20;
 
 /// Indexes within indexes.
 const MAX_INDEXES: usize = 4;
+
+/// The annotation by which Docker and containerd give an image its whole name;
+/// [`REF_NAME`] is only its tag then.
+const WHOLE_NAME: &str = "io.containerd.image.name";
 
 /// The annotation that a layout names its images by.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -54,15 +59,27 @@ struct Platform {
 struct Index {
     #[serde(rename = "schemaVersion")]
     version: u32,
+    #[serde(rename = "mediaType", default)]
+    media_type: Option<String>,
     manifests: Vec<Descriptor>,
+    /// What only a manifest has.
+    #[serde(default)]
+    config: Option<IgnoredAny>,
+    #[serde(default)]
+    layers: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Manifest {
     #[serde(rename = "schemaVersion")]
     version: u32,
+    #[serde(rename = "mediaType", default)]
+    media_type: Option<String>,
     config: Descriptor,
     layers: Vec<Descriptor>,
+    /// What only an index has.
+    #[serde(default)]
+    manifests: Option<IgnoredAny>,
 }
 
 /// The configuration of an image, as far as it matters here.
@@ -126,6 +143,7 @@ pub(super) fn read(bundle: &Bundle, tag: Option<&str>) -> Done<Parts> {
         );
     }
     let index: Index = document("index.json", &bundle.document("index.json", MAX_DOCUMENT)?)?;
+    one_meaning("index.json", index.media_type.as_deref(), &[INDEX, DOCKER_INDEX])?;
     let mut chosen = choose("index.json", &index, tag)?;
     for _ in 0..MAX_INDEXES {
         if chosen.media_type != INDEX && chosen.media_type != DOCKER_INDEX {
@@ -133,9 +151,30 @@ pub(super) fn read(bundle: &Bundle, tag: Option<&str>) -> Done<Parts> {
         }
         let name = blob(bundle, &chosen)?;
         let index: Index = document(&name, &bundle.document(&name, MAX_DOCUMENT)?)?;
+        one_meaning(&name, index.media_type.as_deref(), &[&chosen.media_type])?;
         chosen = choose(&name, &index, None)?;
     }
     bad("index.json", "more indexes, one in the other, than any real one")
+}
+
+/// A document is what its descriptor says: two readers that go by different
+/// fields would see different images (CVE-2021-41190).
+fn one_meaning(name: &str, said: Option<&str>, expected: &[&str]) -> Done<()> {
+    match said {
+        None => Ok(()),
+        Some(said) if expected.contains(&said) => Ok(()),
+        Some(said) => bad(
+            name,
+            format!("it says of itself that it is '{}', and not '{}'", said.escape_default(), expected[0]),
+        ),
+    }
+}
+
+/// What an image is called in an index.
+fn names_of(image: &Descriptor) -> impl Iterator<Item = &str> {
+    let known = image.annotations.as_ref();
+    let named = [WHOLE_NAME, REF_NAME].into_iter().filter_map(move |key| known?.get(key));
+    named.map(String::as_str).chain([image.digest.as_str()])
 }
 
 /// The one image of an index for this machine.
@@ -143,9 +182,15 @@ fn choose(name: &str, index: &Index, tag: Option<&str>) -> Done<Descriptor> {
     if index.version != 2 {
         return bad(name, format!("its version is {}, and 2 is known", index.version));
     }
-    let tag_of = |image: &Descriptor| image.annotations.as_ref().and_then(|all| all.get(REF_NAME)).cloned();
+    if index.config.is_some() || index.layers.is_some() {
+        return bad(name, "it is an index and the manifest of an image at once");
+    }
+    let called = |image: &Descriptor, tag: &str| {
+        names_of(image)
+            .any(|name| name == tag || name.strip_suffix(tag).is_some_and(|host| host.ends_with('/')))
+    };
     let fits = |image: &&Descriptor| {
-        tag.is_none_or(|tag| tag_of(image).as_deref() == Some(tag))
+        tag.is_none_or(|tag| called(image, tag))
             && image.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == "amd64")
     };
     let mut fitting: Vec<&Descriptor> = index.manifests.iter().filter(fits).collect();
@@ -160,10 +205,14 @@ fn choose(name: &str, index: &Index, tag: Option<&str>) -> Done<Descriptor> {
             None => bad(name, "there is no image for linux/amd64 in it"),
         },
         _ => {
-            let names: Vec<String> =
-                fitting.iter().map(|image| tag_of(image).unwrap_or_else(|| image.digest.clone())).collect();
-            let shown =
-                names.iter().map(|name| name.escape_default().to_string()).collect::<Vec<_>>().join(", ");
+            let first = |image: &Descriptor| names_of(image).next().map(str::to_owned);
+            let shown = fitting.iter().map(|image| {
+                // A name that several have says nothing.
+                let twice = fitting.iter().filter(|other| first(other) == first(image)).count() > 1;
+                let name = first(image).filter(|_| !twice);
+                name.unwrap_or_else(|| image.digest.clone()).escape_default().to_string()
+            });
+            let shown = shown.collect::<Vec<_>>().join(", ");
             bad(name, format!("there are several images in it ({shown}): say which, as SOURCE:NAME"))
         }
     }
@@ -198,6 +247,14 @@ fn manifest(bundle: &Bundle, wanted: &Descriptor) -> Done<Parts> {
     let manifest: Manifest = document(&name, &bundle.document(&name, MAX_DOCUMENT)?)?;
     if manifest.version != 2 {
         return bad(&name, format!("its version is {}, and 2 is known", manifest.version));
+    }
+    let expected: &[&str] = match wanted.media_type.as_str() {
+        "" => &[MANIFEST, DOCKER_MANIFEST],
+        said => &[said],
+    };
+    one_meaning(&name, manifest.media_type.as_deref(), expected)?;
+    if manifest.manifests.is_some() {
+        return bad(&name, "it is an index and the manifest of an image at once");
     }
     if ![CONFIG, DOCKER_CONFIG].contains(&manifest.config.media_type.as_str()) {
         let shown = manifest.config.media_type.escape_default().to_string();

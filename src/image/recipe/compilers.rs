@@ -134,6 +134,9 @@ fn headers(builder: &mut Builder<'_, '_>, recipe: &'static str, packages: &[&str
         let Some(list) =
             lists.iter().find_map(|list| std::fs::read_to_string(builder.host.place(Path::new(list))).ok())
         else {
+            if !builder.host.is_system() {
+                return all_headers(builder, recipe);
+            }
             return Err(missing(recipe, &format!("the list of files of {package}"), package));
         };
         let why = Why::Recipe { recipe: recipe.into(), part: format!("headers of {package}") };
@@ -145,6 +148,12 @@ fn headers(builder: &mut Builder<'_, '_>, recipe: &'static str, packages: &[&str
         builder.watch(Path::new(&format!("/var/lib/dpkg/info/{package}:amd64.list")));
     }
     Ok(())
+}
+
+/// Those of an image that is to be made smaller, and has no lists of packages.
+fn all_headers(builder: &mut Builder<'_, '_>, recipe: &'static str) -> Result<()> {
+    let wants = |names: &[&str], _: bool| recipe == "g++" || !names.contains(&"c++");
+    builder.part_if_there(recipe, "/usr/include", "headers", &wants)
 }
 
 /// rustc links with the C compiler's driver.

@@ -108,6 +108,11 @@ impl Writer<'_> {
         Ok(file)
     }
 
+    /// Why a spool could not be written.
+    pub(crate) fn spool_problem(&self, errno: Errno) -> StoreProblem {
+        self.scratch.dir().problem("write", OsStr::new("spool"), errno)
+    }
+
     /// A fresh directory of the writer's own, for programs that make files.
     pub(crate) fn workshop(&self) -> Result<std::path::PathBuf, StoreProblem> {
         let name = OsStr::new("workshop");

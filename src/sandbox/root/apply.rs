@@ -21,8 +21,9 @@ use crate::sys::{self, Errno};
 /// Attributes of the root, whatever stands behind it.
 pub const ROOT_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NODEV);
 
-/// Attributes of one device node. Not `nodev`, which would make it useless.
-pub const DEVICE_ATTR: Attr = Attr::NOSUID.and(Attr::NOEXEC);
+/// Attributes of one device node. Not `nodev`, which would make it useless; read-only, which it can be
+/// written in spite of, because its times are the host's and every box's.
+pub const DEVICE_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NOEXEC);
 
 /// Attributes of `/proc`.
 pub const PROC_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NODEV).and(Attr::NOEXEC);

@@ -113,13 +113,16 @@ const WITHOUT_MODULES: &[&str] = &[
 pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<()> {
     let version = version(&program.real)?;
     let library = format!("/usr/lib/python{version}");
-    if !builder.exists(Path::new(&format!("{library}/encodings/__init__.py"))) {
+    let there = |name: &str| builder.exists(Path::new(&format!("{library}/encodings/{name}")));
+    // An image that this recipe has made, and that is to be made smaller.
+    let sourceless = !there("__init__.py") && there("__init__.pyc");
+    if !sourceless && !there("__init__.py") {
         return Err(missing(RECIPE, &library, &format!("libpython{version}-minimal")));
     }
     match builder.modules.take() {
         None => {
             super::data::plain_locale(builder, RECIPE)?;
-            whole(builder, &library, &version)?;
+            whole(builder, &library, &version, sourceless)?;
         }
         Some(named) => {
             // A third of a megabyte, without which Python speaks UTF-8 by itself.
@@ -145,7 +148,7 @@ pub(super) fn follow(builder: &mut Builder<'_, '_>, program: &Taken) -> Result<(
 }
 
 /// The standard library, but for what no box needs.
-fn whole(builder: &mut Builder<'_, '_>, library: &str, version: &str) -> Result<()> {
+fn whole(builder: &mut Builder<'_, '_>, library: &str, version: &str, sourceless: bool) -> Result<()> {
     let config = format!("config-{version}");
     let sources = |names: &[&str], dir: bool| {
         let (first, last) =
@@ -156,7 +159,7 @@ fn whole(builder: &mut Builder<'_, '_>, library: &str, version: &str) -> Result<
             && !tests
             && !WITHOUT_BELOW.contains(&names)
             && last != "__pycache__"
-            && (dir || last.ends_with(".py"))
+            && (dir || last.ends_with(".py") || sourceless && last.ends_with(".pyc"))
     };
     builder.part(RECIPE, library, LIBRARY, &sources)?;
     let modules = |names: &[&str], dir: bool| {
