@@ -253,7 +253,10 @@ fn remover_of_the_callers_files_is_told_that_they_stay() {
         let ran = run(caller, wants()).options(["--explain"]).args(["remove", "kept.txt"]).go();
         let cause = causes(&ran)[0];
         assert_eq!((&cause["path"], &cause["allow"]), (&json!("/box/kept.txt"), &Value::Null), "{cause:#}");
-        assert!(cause["never"].as_str().unwrap().contains("cannot be removed or renamed"), "{cause:#}");
+        assert!(
+            cause["never"].as_str().unwrap().contains("cannot be removed, renamed or replaced"),
+            "{cause:#}"
+        );
     }
 }
 

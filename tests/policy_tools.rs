@@ -285,3 +285,32 @@ fn output_that_cannot_be_written_is_an_error_and_a_reader_that_is_gone_is_not() 
         .unwrap();
     assert_eq!((out.status.code(), out.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn ceiling_is_explained_and_compared_like_the_most_that_a_job_may_be() {
+    let site = native(
+        "site.json",
+        r#""wx": "allow", "ceiling": { "ro": ["/srv/fixtures"], "env": ["LANG", "CI_*"], "free": ["user"] }"#,
+    );
+    let (status, out, err) = tool(&["explain", &site]);
+    assert_eq!(status, 0, "{err}");
+    let besides = "\nmay be asked for besides, as a ceiling\n  --ro and --work, at or below: /srv/fixtures\n  \
+                   --rw and --ro, at or below: nothing\n  variables, with any value: LANG CI_*\n  not compared: user\n";
+    assert!(out.starts_with("mine: a test\n") && out.ends_with(besides), "{out}");
+    let (status, out, err) = tool(&["explain", &site, "--json"]);
+    assert_eq!(status, 0, "{err}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let lists = serde_json::json!({
+        "ro": ["/srv/fixtures"], "rw": [], "env": ["LANG", "CI_*"], "free": ["user"]
+    });
+    assert_eq!(json["ceiling"], lists);
+    let (status, out, err) = tool(&["diff", "native", &site]);
+    assert_eq!(status, 1, "{err}");
+    assert!(out.starts_with("mine allows, and native does not\n  wx\n"), "{out}");
+    // A plain policy has no such part, also from a pipe, which can be read once.
+    let (_, out, _) = tool(&["explain", "native", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap().get("ceiling"), None);
+    let command = format!("{} policy diff native <(cat {site})", stockade().display());
+    let out = Command::new("bash").args(["-c", &command]).output().unwrap();
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+}

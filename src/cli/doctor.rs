@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::Args;
 
 use stockade::doctor::{self, Payload, Status};
-use stockade::error::{Error, Kind};
 
 use super::{COULD_NOT, say};
 
@@ -26,11 +25,8 @@ Exit status: 0 a run under native gets every layer in full, 1 there are findings
 impl Doctor {
     /// Looks, tells; answers the exit status.
     pub fn execute(self) -> ExitCode {
-        if !std::path::Path::new("/proc/self/exe").exists() {
-            say::error(
-                &Error::new(Kind::Host, "nothing can be tried without /proc")
-                    .help("mount -t proc proc /proc"),
-            );
+        if let Some(error) = doctor::cannot_try() {
+            say::error(&error);
             return ExitCode::from(COULD_NOT);
         }
         // The run is of this program itself: it is there, and it needs what a payload needs.

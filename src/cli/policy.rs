@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use stockade::error::{Error, Kind, Result, io_text};
 use stockade::policy::diff::Diff;
-use stockade::policy::{self, Findings, Located, Policy};
+use stockade::policy::{self, Ceiling, Findings, Located, Policy};
 
 use super::{COULD_NOT, say};
 
@@ -55,7 +55,7 @@ enum Command {
 
     /// What a policy lets a program see, write, call and use, and what stops the rest.
     Explain {
-        /// A built-in policy, or a file.
+        /// A built-in policy, or a file; also a ceiling.
         #[arg(value_name = "NAME|FILE")]
         policy: String,
 
@@ -233,19 +233,50 @@ fn lint(name: &str, text: &[u8]) -> Option<Findings> {
     }
 }
 
-fn explain(spec: &str, json: bool) -> Result<u8> {
-    let policy = load(spec)?;
-    if json {
-        say::text(&format!("{:#}\n", policy::explain::json(&policy)));
-    } else {
-        say::text(&policy::explain::text(&policy));
+/// What a file may hold.
+enum Either {
+    Policy(Box<Policy>),
+    Ceiling(Box<Ceiling>),
+}
+
+impl Either {
+    /// Reads it once: it may be a pipe.
+    fn load(spec: &str) -> Result<Self> {
+        if !policy::is_file_argument(spec) {
+            return Ok(Self::Policy(Box::new(load(spec)?)));
+        }
+        let (name, text) = read(spec)?;
+        Ok(if policy::is_ceiling(&text) {
+            Self::Ceiling(Box::new(Ceiling::parse(&name, &text)?))
+        } else {
+            Self::Policy(Box::new(Located::parse(&name, &text)?.into_policy()))
+        })
     }
+
+    /// The policy, or the most that the ceiling allows.
+    fn policy(&self) -> &Policy {
+        match self {
+            Self::Policy(policy) => policy,
+            Self::Ceiling(ceiling) => ceiling.policy(),
+        }
+    }
+}
+
+fn explain(spec: &str, json: bool) -> Result<u8> {
+    use policy::explain;
+    let told = match (&Either::load(spec)?, json) {
+        (Either::Ceiling(ceiling), true) => format!("{:#}\n", explain::ceiling_json(ceiling)),
+        (Either::Ceiling(ceiling), false) => explain::ceiling_text(ceiling),
+        (Either::Policy(policy), true) => format!("{:#}\n", explain::json(policy)),
+        (Either::Policy(policy), false) => explain::text(policy),
+    };
+    say::text(&told);
     Ok(0)
 }
 
 fn diff(first: &str, second: &str, json: bool) -> Result<u8> {
-    let (first, second) = (load(first)?, load(second)?);
-    let diff = Diff::new(&first, &second);
+    let (first, second) = (Either::load(first)?, Either::load(second)?);
+    let diff = Diff::new(first.policy(), second.policy());
     if json {
         say::text(&format!("{:#}\n", diff.json()));
     } else {

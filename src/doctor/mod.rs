@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 pub use trial::{Native, Payload};
 
 use crate::Layer;
+use crate::error::{Error, Kind};
+use crate::sandbox::blockers::foreign_proc;
 
 /// Name and version of the JSON.
 pub const SCHEMA: &str = "stockade.doctor/1";
@@ -180,6 +182,12 @@ pub struct Diagnosis {
     pub root: Choice,
     /// The cgroup.
     pub cgroup: Choice,
+}
+
+/// Why nothing can be found out here, in the words of a refused run.
+#[must_use]
+pub fn cannot_try() -> Option<Error> {
+    foreign_proc().map(|blocker| Error::new(Kind::Host, blocker.what).help(blocker.fix))
 }
 
 /// Looks at this host. `payload` is a program that does nothing dangerous and ends

@@ -309,7 +309,7 @@ pub fn keyring() -> sys::Result<()> {
 pub fn landlock_refuses() -> sys::Result<()> {
     in_child(|out| {
         let restrict = || {
-            let attr: RulesetAttr = landlock::prepare(1, Vec::new()).attr;
+            let attr: RulesetAttr = landlock::prepare(1, Vec::new(), false).attr;
             sys::process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
             let ruleset = sys::landlock::create_ruleset(&attr)?;
             sys::landlock::restrict_self(ruleset.as_fd(), 0)?;

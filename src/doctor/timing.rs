@@ -78,7 +78,8 @@ fn option(config: &str, name: &str) -> Option<String> {
 }
 
 fn preemption() -> Check {
-    let version = read("/proc/sys/kernel/version").unwrap_or_default();
+    let version = nix::sys::utsname::uname().map(|u| u.version().to_string_lossy().into_owned());
+    let version = version.unwrap_or_default();
     let release = crate::sandbox::host::Host::get().kernel.clone();
     let config = read(&format!("/boot/config-{release}")).unwrap_or_default();
     let hz = option(&config, "CONFIG_HZ");

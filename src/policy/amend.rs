@@ -216,6 +216,17 @@ pub fn writable_cwd(policy: &Policy) -> Result<(Amendment, String), String> {
     Ok((draft.finish(), entry.at.clone()))
 }
 
+/// The change that gives the box a network of its own.
+///
+/// # Errors
+/// Why it cannot be given.
+pub fn add_network(policy: &Policy) -> Result<Amendment, String> {
+    let mut draft = Draft::of(policy);
+    draft.set("network", json!({ "mode": "loopback", "comment": "the program talks to itself" }));
+    draft.read()?;
+    Ok(draft.finish())
+}
+
 /// What of scratch directories has run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scratch {

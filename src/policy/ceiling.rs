@@ -98,6 +98,19 @@ impl Ceiling {
         &self.policy.policy
     }
 
+    /// What a job may ask for besides the policy, each list by its field.
+    #[must_use]
+    pub fn besides(&self) -> Vec<(&'static str, Vec<String>)> {
+        let words = |list: &[Spanned<String>]| list.iter().map(|word| word.value.clone()).collect();
+        let free = Free::ALL.iter().filter(|(_, free)| self.more.free.contains(free));
+        vec![
+            ("ro", words(&self.more.ro)),
+            ("rw", words(&self.more.rw)),
+            ("env", words(&self.more.env)),
+            ("free", free.map(|(name, _)| (*name).to_owned()).collect()),
+        ]
+    }
+
     /// Whether a job stays below.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::Ceiling;
 use super::compare::named_calls;
 use super::model::{Exec, Network, OnOutput, OnViolation, PathSource, Policy, Wx};
 use super::{names, wording};
@@ -21,6 +22,35 @@ pub fn text(policy: &Policy) -> String {
     used(policy, &mut out);
     stopped(policy, &mut out);
     out
+}
+
+/// A ceiling in words: what a job may be at most, and what may be asked for besides.
+#[must_use]
+pub fn ceiling_text(ceiling: &Ceiling) -> String {
+    let mut out = text(ceiling.policy());
+    out.push_str("\nmay be asked for besides, as a ceiling\n");
+    for (field, words) in ceiling.besides() {
+        let words = if words.is_empty() { "nothing".to_owned() } else { words.join(" ") };
+        line(
+            &mut out,
+            match field {
+                "ro" => format!("--ro and --work, at or below: {words}"),
+                "rw" => format!("--rw and --ro, at or below: {words}"),
+                "env" => format!("variables, with any value: {words}"),
+                _ => format!("not compared: {words}"),
+            },
+        );
+    }
+    out
+}
+
+/// The same as JSON: `ceiling` has the lists.
+#[must_use]
+pub fn ceiling_json(ceiling: &Ceiling) -> Value {
+    let mut explained = json(ceiling.policy());
+    let lists = ceiling.besides().into_iter().map(|(field, words)| (field.to_owned(), json!(words)));
+    explained["ceiling"] = Value::Object(lists.collect());
+    explained
 }
 
 fn line(out: &mut String, text: impl AsRef<str>) {

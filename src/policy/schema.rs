@@ -169,7 +169,7 @@ fn properties() -> Value {
         ),
         "landlock": described(
             object(json!({ "min_abi": { "type": "integer", "minimum": 1, "maximum": ABI_MOST } }), &["min_abi"]),
-            "The least Landlock ABI that will do; every right that the kernel knows is handled.",
+            "The least Landlock ABI that will do; every right that the kernel knows is handled, but for TCP on a loopback.",
         ),
         "exec": described(
             choice(&["launch-only", "image"]),

@@ -4,7 +4,9 @@
 //! Switches are only read to tell why something that was tried has failed.
 
 use std::fs;
+use std::sync::OnceLock;
 
+use super::namespaces::HOST_ID_BASE;
 use crate::sys::Errno;
 
 /// What stands in the way.
@@ -156,11 +158,8 @@ impl Switches {
                 apparmor_fix(&self.program),
             );
         }
-        if self.filtered {
-            return Blocker::new(
-                "a container's seccomp filter refuses what a box is made with",
-                CONTAINER_FIX,
-            );
+        if let Some(filter) = self.refused_by_a_filter() {
+            return filter;
         }
         if !self.apparmor_profile.is_empty() {
             return self.confined("what a box is made with");
@@ -169,6 +168,13 @@ impl Switches {
             "a security module takes the rights from new user namespaces",
             format!("if it is AppArmor (Ubuntu 23.10 and later), {}", apparmor_fix(&self.program)),
         )
+    }
+
+    /// Why a call is refused that every kernel new enough has, and that needs no rights.
+    #[must_use]
+    pub fn refused_by_a_filter(&self) -> Option<Blocker> {
+        let what = "a container's seccomp filter refuses what a box is made with";
+        self.filtered.then(|| Blocker::new(what, CONTAINER_FIX))
     }
 
     /// The profile of AppArmor that this process runs under refuses something.
@@ -197,6 +203,39 @@ fn confining(label: &str) -> &str {
     ["(enforce)", "(kill)"].into_iter().find_map(|mode| label.strip_suffix(mode)).unwrap_or("").trim_end()
 }
 
+/// Why nothing can be looked at, let alone be made: without a `/proc` of this process's own, whatever is read
+/// there is somebody else's, or nothing.
+#[must_use]
+pub fn foreign_proc() -> Option<Blocker> {
+    let here = fs::read_link("/proc/self").ok().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
+    if here.is_none() {
+        Some(no_host_proc())
+    } else if here != Some(std::process::id()) {
+        Some(Blocker::new(
+            "the /proc here is that of another pid namespace",
+            "mount one of this namespace's own (unshare: --mount-proc; bwrap: --proc /proc)",
+        ))
+    } else {
+        None
+    }
+}
+
+/// Why no box can be had, whatever is asked for. Looked at once.
+#[must_use]
+pub fn unusable() -> Option<Blocker> {
+    static FOUND: OnceLock<Option<Blocker>> = OnceLock::new();
+    let root = nix::unistd::geteuid().is_root();
+    FOUND.get_or_init(|| foreign_proc().or_else(|| unmapped_ids().filter(|_| root))).clone()
+}
+
+/// Why the ids of boxes that root makes do not exist here.
+fn unmapped_ids() -> Option<Blocker> {
+    let read = ["/proc/self/uid_map", "/proc/self/gid_map"].map(fs::read_to_string);
+    // Where there can be no user namespace at all, that comes first.
+    let wanting = read.into_iter().flatten().any(|map| !maps(&map, HOST_ID_BASE));
+    (wanting && Switches::read().max_user_namespaces != "0").then(|| no_maps(true, Errno::EPERM))
+}
+
 /// Whether a `uid_map` has this id.
 fn maps(map: &str, id: u32) -> bool {
     let ranges = map.lines().filter_map(|line| {
@@ -210,14 +249,8 @@ fn maps(map: &str, id: u32) -> bool {
 /// Why the ids of a box cannot be mapped.
 #[must_use]
 pub fn no_maps(as_root: bool, errno: Errno) -> Blocker {
-    let here = fs::read_link("/proc/self").ok().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
-    if here.is_none() {
-        no_host_proc()
-    } else if here != Some(std::process::id()) {
-        Blocker::new(
-            "the /proc here is that of another pid namespace",
-            "mount one of this namespace's own (unshare: --mount-proc; bwrap: --proc /proc)",
-        )
+    if let Some(blocker) = foreign_proc() {
+        blocker
     } else if errno == Errno::EROFS {
         Blocker::new(
             "the /proc here is read-only",
@@ -467,6 +500,8 @@ mod tests {
             core_to_program(),
             switches.no_rights(),
         ];
+        all.extend(switches.refused_by_a_filter());
+        all.extend(foreign_proc());
         for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EINVAL, Errno::ENOSPC, Errno::EBUSY] {
             all.extend([switches.no_user_namespace(errno), no_seccomp(errno), no_pivot(errno)]);
             all.extend([switches.no_mounts(errno), no_landlock(0, errno as i32, 1), no_landlock(3, 0, 4)]);

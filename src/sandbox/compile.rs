@@ -439,7 +439,7 @@ fn landlock_plan(
         }
         missing.push((Layer::Landlock, blocker.what));
     }
-    Ok((abi > 0).then(|| landlock::prepare(abi, grants)))
+    Ok((abi > 0).then(|| landlock::prepare(abi, grants, policy.network == Network::Loopback)))
 }
 
 fn find_cgroup(

@@ -1,5 +1,7 @@
 //! Landlock: every right and scope that this kernel's ABI knows is handled, and
-//! granted only below the paths of the policy.
+//! granted only below the paths of the policy. Where the policy gives a network,
+//! a loopback of the box's own, TCP is not handled: its rules are one for each
+//! port, and the box may use all.
 //!
 //! Rules are bound to inodes, so the paths are opened in the box, after the last
 //! mount. A rule on a directory also holds below the mounts inside it: therefore
@@ -111,10 +113,13 @@ pub struct Grant {
     pub dir: bool,
 }
 
-/// The layer for a kernel of this ABI (at least 1).
+/// The layer for a kernel of this ABI (at least 1); `network`: the box has one, which is its own.
 #[must_use]
-pub fn prepare(abi: u32, grants: Vec<Grant>) -> LandlockPlan {
-    let rights = Rights::of(abi);
+pub fn prepare(abi: u32, grants: Vec<Grant>, network: bool) -> LandlockPlan {
+    let mut rights = Rights::of(abi);
+    if network {
+        rights.net = BitFlags::empty();
+    }
     let on_file = AccessFs::from_file(ABI::V9);
     let rules = grants
         .into_iter()

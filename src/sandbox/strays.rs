@@ -12,6 +12,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::procfs;
 use crate::sys::{Errno, process};
 
@@ -90,8 +93,12 @@ pub fn reap(mark: Mark, known: &[i32]) -> usize {
     let nobodys = |pid: &i32| !known.contains(pid) && !awaited().contains(pid);
     let mut ours: Vec<i32> = children().into_iter().filter(|pid| nobodys(pid) && is_ours(pid)).collect();
     ours.retain(|pid| {
-        let killed = process::pidfd_open(*pid).map(|pidfd| process::signal(pidfd.as_fd(), libc::SIGKILL));
-        !matches!(killed, Ok(Err(e)) if e != Errno::ESRCH)
+        let killed = process::pidfd_open(*pid)
+            .and_then(|pidfd| process::signal(pidfd.as_fd(), libc::SIGKILL))
+            // Where a filter refuses those, the number does: it is a child's, which nobody else reaps.
+            .or_else(|_| kill(Pid::from_raw(*pid), Signal::SIGKILL));
+        // Who was not killed would be waited for without an end.
+        matches!(killed, Ok(()) | Err(Errno::ESRCH))
     });
     // Not one after the other: one of them may be pid 1 of the rest.
     let mut reaped = 0;

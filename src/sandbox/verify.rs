@@ -12,7 +12,7 @@ use super::frame::RootKind;
 use super::host::Host;
 use super::launch::Facts;
 use super::order::Step;
-use super::plan::{MountKind, Plan, RootPlan};
+use super::plan::{LandlockPlan, MountKind, Plan, RootPlan};
 use super::posture::Difference;
 use super::{landlock, rlimits};
 use crate::Layer;
@@ -208,6 +208,9 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::OpenTree if code == Errno::EACCES => {
             "a directory above the store cannot be entered: use --store with one that can".to_owned()
         }
+        _ if matches!(code, Errno::EPERM | Errno::ENOSYS) => {
+            Switches::read().refused_by_a_filter()?.help()
+        }
         _ => return None,
     })
 }
@@ -243,6 +246,15 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
+/// What Landlock does not refuse: what this kernel's cannot, and TCP where the box has a network of its own.
+fn unhandled(abi: u32, plan: Option<&LandlockPlan>) -> Vec<&'static str> {
+    let mut missing = landlock::missing(abi);
+    if plan.is_some_and(|l| l.attr.net == 0) && !missing.contains(&"tcp") {
+        missing.push("tcp");
+    }
+    missing
+}
+
 fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String, Value> {
     let status = &facts.selves.status;
     let ns = &facts.place.namespaces;
@@ -271,10 +283,11 @@ fn kernel_facts(layer: Layer, compiled: &Compiled, facts: &Facts) -> Map<String,
         Layer::NoNewPrivs => json!({ "no_new_privs": status.get("NoNewPrivs") == "1" }),
         Layer::Landlock => {
             let abi = Host::get().landlock_abi;
+            let plan = compiled.plan.landlock.as_ref();
             json!({
                 "abi": abi,
-                "rules": compiled.plan.landlock.as_ref().map_or(0, |l| l.rules.len()),
-                "missing": landlock::missing(abi),
+                "rules": plan.map_or(0, |l| l.rules.len()),
+                "missing": unhandled(abi, plan),
                 "trial": facts.ready.map_or(Value::Null, |r| name_of(r.landlock_errno)),
             })
         }

@@ -73,6 +73,10 @@ fn constants(call: u32, arg: &str) -> impl Iterator<Item = (&'static str, i64)> 
 }
 
 fn exact(call: u32, arg: &str, bits: u8, value: u64) -> Option<&'static str> {
+    // As a protocol it is another's.
+    if (arg, value) == ("level", 1) {
+        return Some("SOL_SOCKET");
+    }
     let mask = u64::MAX >> (64 - u32::from(bits));
     constants(call, arg).find(|c| c.1.cast_unsigned() & mask == value).map(|c| c.0)
 }

@@ -59,6 +59,9 @@ pub(super) enum PayloadSeen {
 /// # Errors
 /// It is not there, or not what it should be.
 pub fn look(request: &Request) -> Result<Seen> {
+    if let Some(blocker) = blockers::unusable() {
+        return Err(Error::new(Kind::Host, blocker.what).help(blocker.fix));
+    }
     let host = Host::get();
     let mut notes = Vec::new();
     let payload = request.program.as_deref().map(open_payload).transpose()?;

@@ -72,6 +72,13 @@ impl Caller {
         None
     }
 
+    /// The bytes at an address, if all can be read.
+    pub fn bytes(&self, address: u64, count: usize) -> Option<Vec<u8>> {
+        let mut out = vec![0; count.min(LONGEST)];
+        self.mem.read_exact_at(&mut out, address).ok()?;
+        Some(out)
+    }
+
     /// A path as the call means it, from the root of the box. `dirfd` is the register.
     pub fn absolute(&self, dirfd: Option<u64>, path: &[u8]) -> Option<Vec<u8>> {
         if path.starts_with(b"/") {

@@ -24,7 +24,7 @@ const CALLS: [(&str, &str); 17] = [
 ];
 
 /// Files that libraries try, and do without. The second word says who.
-const PATHS: [(&str, &str); 15] = [
+const PATHS: [(&str, &str); 21] = [
     ("/etc/ld.so.preload", "the loader looks for it in every program"),
     ("/etc/ld.so.cache", "the loader then looks in the usual directories"),
     ("/etc/nsswitch.conf", "the C library has defaults"),
@@ -38,6 +38,12 @@ const PATHS: [(&str, &str); 15] = [
     ("/sys/devices/system/cpu", "the C library asks sched_getaffinity instead"),
     ("/sys/devices/system/node", "allocators take it for a machine with one memory node"),
     ("/sys/kernel/mm", "allocators look at the size of huge pages"),
+    ("/etc/localtime", "the C library takes it for UTC"),
+    ("/etc/selinux", "libraries take it for a host without SELinux"),
+    ("/proc/filesystems", "libraries take it for a host without SELinux"),
+    ("/proc/mounts", "libraries take it for a host without SELinux"),
+    ("/sys/fs/selinux", "libraries take it for a host without SELinux"),
+    ("/usr/lib/python3/dist-packages", "Python goes without installed packages"),
     ("/proc/sys/vm", "allocators look at overcommit"),
     ("/proc/self/mountinfo", "language runtimes look for limits there"),
 ];
@@ -46,7 +52,12 @@ const PATHS: [(&str, &str); 15] = [
 pub fn call(nr: u32, args: &[u64; 6]) -> Option<&'static str> {
     /// `PR_SET_VMA`, `PR_SET_THP_DISABLE`: names and advice.
     const ADVICE: [u64; 2] = [0x5356_4d41, 41];
+    /// `SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK`, as the C library makes one to ask for users and groups.
+    const ASKS_NSCD: [u64; 3] = [1, 0x8_0801, 0];
     let name = names::name(nr)?;
+    if name == "socket" && args[..3] == ASKS_NSCD {
+        return Some("the C library asks a name service cache, and does without");
+    }
     if name == "prctl" && !ADVICE.contains(&(args[0] & 0xffff_ffff)) {
         return None;
     }
@@ -59,6 +70,11 @@ pub fn path(at: &str) -> Option<&'static str> {
         |known: &str| at.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if at.contains("/glibc-hwcaps/") || at.contains("/gconv/") {
         return Some("the C library looks for variants of a library");
+    }
+    if ["/usr/lib/python3.", "/usr/local/lib/python3."].iter().any(|lib| at.starts_with(lib)) {
+        return Some(
+            "Python looks for sources, and in several places, for what an image has compiled in one",
+        );
     }
     PATHS.iter().find(|(known, _)| covers(known)).map(|(_, why)| *why)
 }

@@ -3,7 +3,7 @@
 use super::proposals::{Proposal, Request, options};
 use super::{Explainer, Note, Room, Trouble, expected, places};
 use crate::policy::amend::{self, Scratch};
-use crate::policy::model::{Exec, Limits, Stack, Wx};
+use crate::policy::model::{Exec, Limits, Network, Stack, Wx};
 use crate::policy::names::{self, describe_call};
 use crate::policy::units::{format_duration, format_size};
 use crate::policy::{Overrides, Policy};
@@ -93,11 +93,22 @@ impl Explainer {
                 let blank = of_call("call", note, format!("{} was answered EPERM", said(note)));
                 proposed(Explanation { answer: Some("EPERM".to_owned()), ..blank }, request.call(note))
             }
+            (Trouble::NoNetwork(at), _) => {
+                let what = match self.policy.network {
+                    Network::None => format!("{} finds no network for {at}", said(note)),
+                    Network::Loopback => format!("{} finds no way to {at}", said(note)),
+                };
+                proposed(of_call("call", note, what), request.network(at))
+            }
             (trouble, Some(path)) => {
                 let (what, answer) = match trouble {
-                    Trouble::Missing => ("finds nothing there", Some("ENOENT".to_owned())),
-                    Trouble::NotExecutable => ("may not execute it", Some("EACCES".to_owned())),
-                    _ => ("may not write there", None),
+                    Trouble::Missing => ("finds nothing there".to_owned(), Some("ENOENT".to_owned())),
+                    Trouble::NotExecutable => ("may not execute it".to_owned(), Some("EACCES".to_owned())),
+                    Trouble::Unmakable(special) => {
+                        (format!("may not make {} there", special.word()), Some("EACCES".to_owned()))
+                    }
+                    Trouble::Mounted => ("may not remove or replace it".to_owned(), Some("EBUSY".to_owned())),
+                    _ => ("may not write there".to_owned(), None),
                 };
                 let blank = of_call("path", note, format!("{} {what}", said(note)));
                 let expected =

@@ -6,6 +6,7 @@
 //!
 //! Guarantees: nothing noted here decides anything. Relies on [`super::seccomp::reply`] for every answer.
 
+mod address;
 mod caller;
 mod expected;
 mod findings;
@@ -13,18 +14,24 @@ mod places;
 mod proposals;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
+use self::address::Address;
 use self::caller::{Caller, Found, errno_name};
-use self::places::{Place, Want};
+use self::places::{Place, Special, Want};
 use super::root::Bind;
 use super::seccomp::{self, ARCH_X86_64, Call, Filters, NONCE_WORDS, Reply, Rules};
-use crate::policy::model::{Access, Policy};
+use crate::policy::model::{Access, Network, PathSource, Policy};
 use crate::policy::names::{ArgKind, argument, arguments};
 use crate::sys::seccomp::Notification;
 
 /// Different things that are kept; of more only the number.
 const KEPT: usize = 256;
+
+/// `bind` in the x86-64 table, and the arguments of the `mknod` that it is for a socket that is a file.
+const BIND: u32 = 49;
+const SOCKET_MODE: [u64; 6] = [libc::S_IFSOCK as u64, 0, 0, 0, 0, 0];
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,6 +44,12 @@ pub enum Trouble {
     ReadOnly,
     /// The path may not be executed.
     NotExecutable,
+    /// The directory may be written, and still no such thing made in it.
+    Unmakable(Special),
+    /// It is a mount point, which cannot be removed or replaced.
+    Mounted,
+    /// There is no network that has this address.
+    NoNetwork(SocketAddr),
     /// Memory would be locked, which no box may.
     Locks,
     /// One more descriptor, process, or a file so long, is more than the limit.
@@ -178,11 +191,40 @@ impl Explainer {
             self.note(nr, *args, None, Trouble::Locks);
         }
         let Some(caller) = caller else { return };
+        if places::takes_address(nr) {
+            self.look_at_address(caller, nr, args);
+        }
         for place in places::places(nr) {
             let Some(path) = path_of(caller, place, args) else { continue };
             if let Some((path, trouble)) = self.trouble(caller, place.want, args, path) {
                 self.note(nr, *args, Some(path), trouble);
             }
+        }
+    }
+
+    /// What `bind(2)` and `connect(2)` do not find. A socket is not asked which it is: a network that only
+    /// datagrams could use is of no use to them either.
+    fn look_at_address(&mut self, caller: &Caller, nr: u32, args: &[u64; 6]) {
+        let count = usize::try_from(args[2] & 0xffff_ffff).unwrap_or(0).min(address::LONGEST);
+        let Some(bytes) = caller.bytes(args[1], count) else { return };
+        match Address::read(&bytes) {
+            Some(Address::Port(at))
+                if self.policy.network == Network::None || !address::is_of_a_loopback(&at) =>
+            {
+                self.note(nr, *args, None, Trouble::NoNetwork(at));
+            }
+            Some(Address::File(given)) => {
+                let Some(path) = named(caller, None, given) else { return };
+                let trouble = if nr == BIND {
+                    self.trouble(caller, Want::MakeNode(0), &SOCKET_MODE, path)
+                } else {
+                    self.trouble(caller, Want::Look, args, path)
+                };
+                if let Some((path, trouble)) = trouble {
+                    self.note(nr, *args, Some(path), trouble);
+                }
+            }
+            Some(Address::Port(_)) | None => {}
         }
     }
 
@@ -198,7 +240,7 @@ impl Explainer {
             Want::Look | Want::LookAtLink | Want::Remove | Want::Execute => (false, false),
             Want::Write => (true, false),
             Want::Create => (true, true),
-            Want::Make => (false, true),
+            Want::Make | Want::MakeLink | Want::MakeNode(_) | Want::Replace => (false, true),
             Want::Access(argument) => (args[usize::from(argument)] & 2 != 0, false),
             Want::Open(argument) => opens(args[usize::from(argument)]),
         };
@@ -207,19 +249,32 @@ impl Explainer {
             _ if writes => Done::Written,
             _ => Done::Nothing,
         };
-        let follow = !matches!(want, Want::LookAtLink | Want::Remove | Want::Make);
+        let follow = !matches!(
+            want,
+            Want::LookAtLink | Want::Remove | Want::Make | Want::MakeLink | Want::MakeNode(_) | Want::Replace
+        );
         match caller.resolve(path.at.as_bytes(), follow) {
             Found::Unknown => None,
             Found::Missing if makes => {
                 let path = NamedPath { done: Done::Made, ..path };
                 match caller.resolve(parent(&path.at).as_bytes(), true) {
-                    Found::At(dir) if self.access(&dir).create => None,
+                    Found::At(dir) if self.access(&dir).create => {
+                        let special = Special::wanted(want, args)?;
+                        let may = special == Special::Link && self.is_in_work(&dir);
+                        (!may).then_some((path, Trouble::Unmakable(special)))
+                    }
                     Found::At(_) => Some((path, Trouble::ReadOnly)),
                     Found::Missing => Some((path, Trouble::Missing)),
                     Found::Unknown => None,
                 }
             }
             Found::Missing => Some((NamedPath { done, ..path }, Trouble::Missing)),
+            Found::At(real)
+                if matches!(want, Want::Remove | Want::Replace)
+                    && self.binds.iter().any(|b| b.at == real) =>
+            {
+                Some((NamedPath { done: Done::Removed, ..path }, Trouble::Mounted))
+            }
             Found::At(real) => {
                 let refused = match want {
                     Want::Execute => !self.access(&real).execute,
@@ -244,6 +299,13 @@ impl Explainer {
             .map(|b| (b.at.as_str(), Access { read: true, write: b.write, create: b.write, execute: false }));
         let best = paths.chain(binds).filter(|(at, _)| covers(at)).max_by_key(|(at, _)| at.len());
         best.map(|(_, access)| access).unwrap_or_default()
+    }
+
+    /// Whether a place of the box is in its work tree, where links may be made.
+    fn is_in_work(&self, real: &str) -> bool {
+        let work = self.policy.paths.iter().find(|p| matches!(p.from, PathSource::Work { .. }));
+        work.and_then(|p| real.strip_prefix(p.at.as_str()))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     fn note(&mut self, nr: u32, args: [u64; 6], path: Option<NamedPath>, trouble: Trouble) {
@@ -287,7 +349,11 @@ fn parent(path: &str) -> &str {
 /// The path of a call, if it can be read and is text.
 fn path_of(caller: &Caller, place: &Place, args: &[u64; 6]) -> Option<NamedPath> {
     let given = caller.text(args[usize::from(place.path)]).filter(|p| !p.is_empty())?;
-    let at = caller.absolute(place.dirfd.map(|fd| args[usize::from(fd)]), &given)?;
+    named(caller, place.dirfd.map(|fd| args[usize::from(fd)]), given)
+}
+
+fn named(caller: &Caller, dirfd: Option<u64>, given: Vec<u8>) -> Option<NamedPath> {
+    let at = caller.absolute(dirfd, &given)?;
     let given = String::from_utf8(given).ok()?;
     Some(NamedPath { given, at: normal(&String::from_utf8(at).ok()?), done: Done::Nothing, runs: false })
 }

@@ -17,6 +17,12 @@ pub enum Want {
     Access(u8),
     /// To make it.
     Make,
+    /// To make a link.
+    MakeLink,
+    /// To make what the mode in this argument, of `mknod(2)`, says.
+    MakeNode(u8),
+    /// To put something else in its place.
+    Replace,
     /// To remove it.
     Remove,
     /// To run it.
@@ -51,30 +57,32 @@ const PLACES: &[(u32, &[Place])] = &[
     (59, &[at(0, Want::Execute)]),
     (76, &[at(0, Want::Write)]),
     (80, &[at(0, Want::Look)]),
-    (82, &[at(0, Want::Remove), at(1, Want::Make)]),
+    (82, &[at(0, Want::Remove), at(1, Want::Replace)]),
     (83, &[at(0, Want::Make)]),
     (84, &[at(0, Want::Remove)]),
     (85, &[at(0, Want::Create)]),
     (86, &[at(0, Want::Look), at(1, Want::Make)]),
     (87, &[at(0, Want::Remove)]),
-    (88, &[at(1, Want::Make)]),
+    (88, &[at(1, Want::MakeLink)]),
     (89, &[at(0, Want::LookAtLink)]),
     (90, &[at(0, Want::Write)]),
     (132, &[at(0, Want::Write)]),
+    (133, &[at(0, Want::MakeNode(1))]),
     (137, &[at(0, Want::Look)]),
     (235, &[at(0, Want::Write)]),
     (257, &[from(0, 1, Want::Open(2))]),
     (258, &[from(0, 1, Want::Make)]),
+    (259, &[from(0, 1, Want::MakeNode(2))]),
     (262, &[from(0, 1, Want::Look)]),
     (263, &[from(0, 1, Want::Remove)]),
-    (264, &[from(0, 1, Want::Remove), from(2, 3, Want::Make)]),
+    (264, &[from(0, 1, Want::Remove), from(2, 3, Want::Replace)]),
     (265, &[from(0, 1, Want::Look), from(2, 3, Want::Make)]),
-    (266, &[from(1, 2, Want::Make)]),
+    (266, &[from(1, 2, Want::MakeLink)]),
     (267, &[from(0, 1, Want::LookAtLink)]),
     (268, &[from(0, 1, Want::Write)]),
     (269, &[from(0, 1, Want::Access(2))]),
     (280, &[from(0, 1, Want::Write)]),
-    (316, &[from(0, 1, Want::Remove), from(2, 3, Want::Make)]),
+    (316, &[from(0, 1, Want::Remove), from(2, 3, Want::Replace)]),
     (332, &[from(0, 1, Want::Look)]),
     (439, &[from(0, 1, Want::Access(2))]),
     (452, &[from(0, 1, Want::Write)]),
@@ -89,12 +97,59 @@ pub fn places(nr: u32) -> &'static [Place] {
 /// never looked at otherwise.
 pub fn named(nr: u32) -> Option<Place> {
     match nr {
-        // chown, lchown, mknod, chroot, setxattr, getxattr
-        92 | 94 | 133 | 161 | 188 | 191 => Some(at(0, Want::Look)),
-        // mknodat, fchownat, execveat, openat2
-        259 | 260 | 322 | 437 => Some(from(0, 1, Want::Look)),
+        // chown, lchown, chroot, setxattr, getxattr
+        92 | 94 | 161 | 188 | 191 => Some(at(0, Want::Look)),
+        // fchownat, execveat, openat2
+        260 | 322 | 437 => Some(from(0, 1, Want::Look)),
         _ => places(nr).first().copied(),
     }
+}
+
+/// What a box can never make, but for links in a work tree: Landlock grants it nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Special {
+    Link,
+    Fifo,
+    Socket,
+    Device,
+}
+
+impl Special {
+    /// What a call would make, if it is none of a regular file and a directory.
+    pub fn of(nr: u32, args: &[u64; 6]) -> Option<Self> {
+        places(nr).iter().find_map(|place| Self::wanted(place.want, args))
+    }
+
+    /// The same of one path of the call.
+    pub fn wanted(want: Want, args: &[u64; 6]) -> Option<Self> {
+        match want {
+            Want::MakeLink => Some(Self::Link),
+            Want::MakeNode(mode) => {
+                match u32::try_from(args[usize::from(mode)] & 0xffff_ffff).unwrap_or(0) & libc::S_IFMT {
+                    libc::S_IFIFO => Some(Self::Fifo),
+                    libc::S_IFSOCK => Some(Self::Socket),
+                    libc::S_IFCHR | libc::S_IFBLK => Some(Self::Device),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// As in "may not make a link there".
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Link => "a link",
+            Self::Fifo => "a fifo",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+        }
+    }
+}
+
+/// `connect` and `bind`: which address a socket is to have, or to reach.
+pub const fn takes_address(nr: u32) -> bool {
+    matches!(nr, 42 | 49)
 }
 
 /// Calls that make a descriptor.

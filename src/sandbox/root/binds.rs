@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::links;
 use crate::error::{Error, Kind, Result, io_text};
+use crate::sandbox::host::Host;
 use crate::sandbox::plan::BindFrom;
 use crate::sys;
 use crate::sys::mount::Attr;
@@ -135,9 +136,14 @@ impl Bind {
             let verb = if self.write { "write" } else { "read" };
             let letters = [(0o4, 'r'), (0o2, 'w'), (0o1, 'x')];
             let bits: String = letters.iter().filter(|(b, _)| needed & b != 0).map(|(_, l)| *l).collect();
-            let who = if as_root { "o" } else { "u" };
+            // Whoever owns it is not helped by what its owner may.
+            let who = match (as_root, meta.uid() == Host::get().uid) {
+                (true, _) => "chmod o",
+                (false, true) => "chmod u",
+                (false, false) => "have its owner say: chmod o",
+            };
             return Err(Error::new(Kind::Usage, format!("{shown}: the box's user cannot {verb} it"))
-                .help(format!("chmod {who}+{bits} {}", self.host.display())));
+                .help(format!("{who}+{bits} {}", self.host.display())));
         }
         if sockets_allowed && kind.is_dir() {
             refuse_sockets(&path, &shown)?;

@@ -20,8 +20,8 @@ use super::meaning::{Rules, decide};
 pub const UNSEEN: [u32; 3] = [14, 98, 436];
 
 /// Allowed calls that are looked at, because they can fail for what the policy does not give: a path,
-/// a right on it, a descriptor, a process, bytes of a file, memory that is locked.
-pub const WATCHED: [u32; 51] = [
+/// a right on it, a network, a descriptor, a process, bytes of a file, memory that is locked.
+pub const WATCHED: [u32; 55] = [
     2,   // open
     4,   // stat
     6,   // lstat
@@ -29,6 +29,8 @@ pub const WATCHED: [u32; 51] = [
     22,  // pipe
     32,  // dup
     41,  // socket
+    42,  // connect
+    49,  // bind
     53,  // socketpair
     56,  // clone
     57,  // fork
@@ -47,12 +49,14 @@ pub const WATCHED: [u32; 51] = [
     89,  // readlink
     90,  // chmod
     132, // utime
+    133, // mknod
     137, // statfs
     149, // mlock
     151, // mlockall
     235, // utimes
     257, // openat
     258, // mkdirat
+    259, // mknodat
     262, // newfstatat
     263, // unlinkat
     264, // renameat
