@@ -3,15 +3,19 @@
 mod batch;
 mod doctor;
 mod escape;
+mod files;
 mod image;
 mod policy;
 mod run;
 mod say;
 mod signals;
+mod wrong;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use stockade::sys::signal;
 
 /// Status of everything that could not be done (not clap's 2).
 const COULD_NOT: u8 = 125;
@@ -75,6 +79,18 @@ fn parse() -> Result<Command, clap::Error> {
     Arguments::try_parse().map(|arguments| arguments.command)
 }
 
+/// A run that was asked for with words that make none is told like one that was refused.
+fn report_wrong_words(wrong: &clap::Error) {
+    let mut words = std::env::args_os().skip(1);
+    let described = JustRun::command();
+    if wrong.use_stderr()
+        && words.next().is_some_and(|word| word == "run")
+        && let Some(run) = described.find_subcommand("run")
+    {
+        wrong::report(run, words, wrong);
+    }
+}
+
 /// The command line, for the manual pages and the completions of shells, which the tests make.
 #[allow(dead_code, reason = "only a test asks for it")]
 pub fn command() -> clap::Command {
@@ -93,12 +109,16 @@ pub fn main() -> ExitCode {
         Some(word) if word == image::SWEEP => return image::sweep(words),
         _ => {}
     }
+    // A caller may have it end whoever writes more than its `ulimit -f`: an error can be told.
+    let ignored = signal::set_disposition(libc::SIGXFSZ, signal::Disposition::Ignore);
+    stockade::error::no_matter(ignored, "it matters to callers with such a limit only");
     let command = match parse() {
         Ok(command) => command,
         Err(e) => {
             let status = if e.use_stderr() { COULD_NOT } else { 0 };
             // Printing fails only when nobody reads it.
             stockade::error::no_matter(e.print(), "nobody reads it");
+            report_wrong_words(&e);
             return ExitCode::from(status);
         }
     };

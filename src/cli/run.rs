@@ -1,10 +1,7 @@
 //! `stockade run`.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::IsTerminal as _;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,10 +16,11 @@ use stockade::report::Report;
 use stockade::report::verdict::Verdict;
 use stockade::report::write::Sink;
 use stockade::sandbox::{
-    Bind, Input, Out, Outcome, Output, RootChoice, Sandbox, StoreChoice, Work, images, refusal_report,
+    Bind, Input, Out, Outcome, RootChoice, Sandbox, StoreChoice, Work, images, refusal_report,
 };
 use stockade::{Layer, policy, sandbox};
 
+use super::files;
 use super::say;
 use super::signals::Signals;
 
@@ -254,11 +252,11 @@ impl Run {
         self.refuse_in_reach(report, &binds, &outs)?;
         let note = job.map(|(path, job)| self.below(path, &job, &mut binds, work.as_mut())).transpose()?;
         let stdin = match &self.stdin {
-            Some(path) => Input::File(open_input(path, "--stdin")?),
+            Some(path) => Input::File(files::input(path, "--stdin")?),
             None => Input::Inherit,
         };
-        let stdout = output(self.stdout.as_deref(), "--stdout")?;
-        let stderr = output(self.stderr.as_deref(), "--stderr")?;
+        let stdout = files::output(self.stdout.as_deref(), "--stdout")?;
+        let stderr = files::output(self.stderr.as_deref(), "--stderr")?;
         let mut words = self.program.into_iter();
         let builder = match start {
             Some(start) if !start.takes_payload => {
@@ -398,42 +396,6 @@ fn tell(report: &Report, quiet: bool, verbose: bool) {
     } else if verbose || (!quiet && std::io::stderr().is_terminal()) {
         say::verdict(report);
     }
-}
-
-fn open_failed(option: &str, path: &Path, e: &std::io::Error) -> Error {
-    let error = Error::new(Kind::Usage, format!("{option} {}: {}", path.display(), io_text(e)));
-    if e.raw_os_error() == Some(libc::ELOOP) {
-        return error.help("it is a symbolic link: name the file itself");
-    }
-    error
-}
-
-/// A file for standard input.
-pub fn open_input(path: &Path, option: &str) -> Result<OwnedFd> {
-    let open = |path| {
-        let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY).open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(std::io::Error::from_raw_os_error(libc::EISDIR));
-        }
-        Ok(OwnedFd::from(file))
-    };
-    open(path).map_err(|e| open_failed(option, path, &e))
-}
-
-fn output(path: Option<&Path>, option: &str) -> Result<Output> {
-    path.map_or(Ok(Output::Inherit), |path| open_output(path, option))
-}
-
-/// A file for an output stream, truncated.
-pub fn open_output(path: &Path, option: &str) -> Result<Output> {
-    File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY)
-        .open(path)
-        .map(|file| Output::File(file.into()))
-        .map_err(|e| open_failed(option, path, &e))
 }
 
 /// What an image starts with.

@@ -52,8 +52,8 @@ fn namespaces(tried: &Namespaces) -> Vec<Check> {
             }
             return vec![Check::fail(USER_NS, switches.no_user_namespace(*errno))];
         }
-        Namespaces::Unmapped => {
-            return vec![Check::fail(USER_NS, blockers::no_maps(switches.root))];
+        Namespaces::Unmapped(errno) => {
+            return vec![Check::fail(USER_NS, blockers::no_maps(switches.root, *errno))];
         }
         Namespaces::Made(answers) => answers,
     };

@@ -80,7 +80,7 @@ pub enum Namespaces {
     /// They cannot be made.
     Refused(Errno),
     /// Their ids cannot be mapped.
-    Unmapped,
+    Unmapped(Errno),
     /// What worked in them.
     Made(Answers),
 }
@@ -109,7 +109,10 @@ pub fn namespaces(tree: Option<&Path>) -> sys::Result<Namespaces> {
     }
     let answers = read_answers(&out_read);
     no_matter(process::wait(child.pidfd.as_fd(), true), NOBODY);
-    Ok(if told.is_ok() { Namespaces::Made(answers) } else { Namespaces::Unmapped })
+    Ok(match told {
+        Ok(_) => Namespaces::Made(answers),
+        Err(errno) => Namespaces::Unmapped(errno),
+    })
 }
 
 /// A copy of this process with all signals blocked, as for a launch.

@@ -67,6 +67,8 @@ pub struct Switches {
     pub chrooted: bool,
     /// Whether this process is root.
     pub root: bool,
+    /// Whether its user id is none of its user namespace.
+    pub unmapped: bool,
 }
 
 impl Switches {
@@ -87,6 +89,8 @@ impl Switches {
             filtered: !matches!(field("Seccomp:").as_str(), "" | "0"),
             chrooted: !mounts.is_empty() && mounts.lines().all(|l| l.split(' ').nth(4) != Some("/")),
             root: nix::unistd::geteuid().is_root(),
+            unmapped: fs::read_to_string("/proc/self/uid_map")
+                .is_ok_and(|map| !maps(&map, nix::unistd::geteuid().as_raw())),
         }
     }
 
@@ -119,6 +123,10 @@ impl Switches {
                 apparmor_fix(&self.program),
             ),
             Errno::EACCES if !self.apparmor_profile.is_empty() => self.confined("user namespaces"),
+            Errno::EPERM if self.unmapped => Blocker::new(
+                "the caller's user id does not exist in the user namespace that stockade runs in",
+                "map it there: unshare --user --map-current-user",
+            ),
             Errno::EPERM | Errno::EACCES => Blocker::new(
                 "a security module refuses user namespaces",
                 "allow `userns_create` for stockade in its policy (for SELinux: ausearch -m avc -ts recent | audit2allow -M stockade)",
@@ -126,6 +134,10 @@ impl Switches {
             Errno::ENOSPC => Blocker::new(
                 "there are as many namespaces as this host allows, or they are nested too deeply",
                 "as root: sysctl -w user.max_user_namespaces=10000 user.max_mnt_namespaces=10000 user.max_net_namespaces=10000",
+            ),
+            Errno::EAGAIN => Blocker::new(
+                "the caller has as many processes as it may have",
+                "raise the limit (ulimit -u), or end some of them",
             ),
             Errno::ENOSYS => Blocker::new("this kernel has no clone3", "use Linux 5.14 or later"),
             _ => Blocker::new(
@@ -185,10 +197,34 @@ fn confining(label: &str) -> &str {
     ["(enforce)", "(kill)"].into_iter().find_map(|mode| label.strip_suffix(mode)).unwrap_or("").trim_end()
 }
 
+/// Whether a `uid_map` has this id.
+fn maps(map: &str, id: u32) -> bool {
+    let ranges = map.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+        let (first, _, length) = (numbers.next()?.ok()?, numbers.next()?, numbers.next()?.ok()?);
+        Some(first..first + length)
+    });
+    ranges.into_iter().any(|range| range.contains(&u64::from(id)))
+}
+
 /// Why the ids of a box cannot be mapped.
 #[must_use]
-pub fn no_maps(as_root: bool) -> Blocker {
-    if as_root {
+pub fn no_maps(as_root: bool, errno: Errno) -> Blocker {
+    let here = fs::read_link("/proc/self").ok().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
+    if here.is_none() {
+        no_host_proc()
+    } else if here != Some(std::process::id()) {
+        Blocker::new(
+            "the /proc here is that of another pid namespace",
+            "mount one of this namespace's own (unshare: --mount-proc; bwrap: --proc /proc)",
+        )
+    } else if errno == Errno::EROFS {
+        Blocker::new(
+            "the /proc here is read-only",
+            "mount one that can be written (bwrap: --proc /proc; docker, podman: --security-opt \
+             systempaths=unconfined)",
+        )
+    } else if as_root {
         Blocker::new(
             "the host ids of boxes, from 1879048192 on, do not exist in the user namespace that stockade runs in",
             "run it as an ordinary user there, or map that range",
@@ -244,6 +280,21 @@ pub fn no_pivot(errno: Errno) -> Blocker {
     }
 }
 
+/// Why the host shows nothing of a process.
+#[must_use]
+pub fn no_host_proc() -> Blocker {
+    Blocker::new("there is no /proc here", "mount it: mount -t proc proc /proc (bwrap: --proc /proc)")
+}
+
+/// Why a device of the host cannot be shown.
+#[must_use]
+pub fn no_device() -> Blocker {
+    Blocker::new(
+        "the /dev here lacks a device that the policy shows",
+        "have one with all of them (bwrap: --dev /dev), or a policy that leaves it out of `devices`",
+    )
+}
+
 /// Why a box has no `/proc`.
 #[must_use]
 pub fn no_proc() -> Blocker {
@@ -262,6 +313,34 @@ pub fn no_namespace_limit() -> Blocker {
          written",
         "have /proc/sys mounted writable in this container (docker, podman: --security-opt \
          systempaths=unconfined); --degrade user_ns leaves it to the filter to refuse user namespaces",
+    )
+}
+
+/// Why a limit of the policy cannot be set.
+#[must_use]
+pub fn lower_limit() -> Blocker {
+    Blocker::new(
+        "the caller's own hard limit is lower, and nobody may raise it here",
+        "raise it before stockade starts (ulimit -H), or ask for less: --open-files, --stack, --file-size, \
+         --processes, --cpu-time",
+    )
+}
+
+/// Why a file cannot be copied into a box.
+#[must_use]
+pub fn small_files() -> Blocker {
+    Blocker::new(
+        "it is larger than the files that the caller may write",
+        "raise the limit before stockade starts (ulimit -f)",
+    )
+}
+
+/// Why there are no descriptors left.
+#[must_use]
+pub fn no_descriptors() -> Blocker {
+    Blocker::new(
+        "the caller may not open as many files as a box needs",
+        "raise the limit before stockade starts (ulimit -n): 64 beside those that are open will do",
     )
 }
 
@@ -303,6 +382,26 @@ mod tests {
         assert_eq!(what(&none, Errno::ENOSYS), "this kernel has no clone3");
         assert!(none.no_user_namespace(Errno::EINVAL).fix.contains("CONFIG_USER_NS"));
         assert!(what(&none, Errno::ENOSPC).starts_with("there are as many namespaces"));
+    }
+
+    #[test]
+    fn refused_user_namespace_is_blamed_on_what_the_caller_lacks() {
+        let none = Switches::default();
+        assert!(none.no_user_namespace(Errno::EAGAIN).fix.contains("ulimit -u"));
+        let unmapped = Switches { unmapped: true, ..none };
+        assert!(unmapped.no_user_namespace(Errno::EPERM).fix.contains("--map-current-user"));
+        let all = "         0          0 4294967295\n";
+        assert!(maps(all, 0) && maps(all, 64242));
+        let two = "0 1000 1\n5 100000 10\n";
+        let found: Vec<u32> = (0..20).filter(|id| maps(two, *id)).collect();
+        assert_eq!(found, [vec![0], (5..15).collect()].concat());
+        assert!(!maps("", 0));
+    }
+
+    #[test]
+    fn maps_that_cannot_be_written_are_blamed_on_what_is_mounted_or_mapped() {
+        assert!(no_maps(false, Errno::EROFS).what.contains("read-only"));
+        assert!(no_maps(true, Errno::EPERM).fix.contains("map that range"));
     }
 
     #[test]
@@ -361,8 +460,13 @@ mod tests {
     #[test]
     fn every_blocker_is_one_line_without_a_dot() {
         let switches = Switches::read();
-        let mut all =
-            vec![no_maps(true), no_proc(), no_namespace_limit(), core_to_program(), switches.no_rights()];
+        let mut all = vec![
+            no_maps(true, Errno::EPERM),
+            no_proc(),
+            no_namespace_limit(),
+            core_to_program(),
+            switches.no_rights(),
+        ];
         for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EINVAL, Errno::ENOSPC, Errno::EBUSY] {
             all.extend([switches.no_user_namespace(errno), no_seccomp(errno), no_pivot(errno)]);
             all.extend([switches.no_mounts(errno), no_landlock(0, errno as i32, 1), no_landlock(3, 0, 4)]);

@@ -411,7 +411,8 @@ fn init_filter() -> Result<Vec<seccomp::sock_filter>> {
 
 fn no_streams(e: &std::io::Error) -> Error {
     let line = Step::MakePipes.line();
-    Error::new(Kind::Setup, format!("{}: {}: {}", line.name, line.call, io_text(e)))
+    let error = Error::new(Kind::Setup, format!("{}: {}: {}", line.name, line.call, io_text(e)));
+    if e.raw_os_error() == Some(libc::EMFILE) { error.help(blockers::no_descriptors().help()) } else { error }
 }
 
 fn c_string(text: &str) -> Result<CString> {
@@ -515,8 +516,12 @@ fn shown_name(program: &Path) -> OsString {
 /// The policy's variables and the request's.
 ///
 /// # Errors
-/// One has a NUL byte in it.
+/// One has a NUL byte in it, or a name that is none.
 pub fn environment(policy: &Policy, added: &[(String, OsString)]) -> Result<StringArray> {
+    if let Some((name, _)) = added.iter().find(|(name, _)| name.is_empty() || name.contains('=')) {
+        let message = format!("{name:?} is not the name of an environment variable");
+        return Err(Error::new(Kind::Usage, message).help("a name is not empty and has no '=' in it"));
+    }
     let memory = policy.limits.memory;
     let mut all: std::collections::BTreeMap<&str, OsString> =
         policy.env.iter().map(|(k, v)| (k.as_str(), share::fill_in(v, memory).into())).collect();
@@ -541,6 +546,16 @@ pub fn tmpfs_paths(policy: &Policy) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variable_without_a_proper_name_is_refused() {
+        let policy = crate::policy::load_builtin("native").unwrap();
+        let with = |name: &str| environment(&policy, &[(name.to_owned(), "1".into())]);
+        assert!(with("A").is_ok());
+        for wrong in ["", "A=B", "="] {
+            assert!(with(wrong).unwrap_err().message().contains("is not the name"), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn shown_name_keeps_what_was_typed_but_not_where_it_lies() {

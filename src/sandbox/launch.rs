@@ -311,12 +311,9 @@ impl<'a> Underway<'a> {
         let write = |index: usize, file: &str, content: String| {
             let path = format!("/proc/{pid}/{file}");
             own_step(Step::WriteMaps, index, || fs::write(&path, &content)).map_err(|e| {
-                let help = blockers::no_maps(plan.as_root).help();
-                let what = describe(
-                    Step::WriteMaps,
-                    &format!("{content:?} to {path}"),
-                    e.raw_os_error().unwrap_or(0),
-                );
+                let errno = e.raw_os_error().unwrap_or(0);
+                let help = blockers::no_maps(plan.as_root, Errno::from_raw(errno)).help();
+                let what = describe(Step::WriteMaps, &format!("{content:?} to {path}"), errno);
                 Stopped::Failed(format!("{what}\n  help: {help}"))
             })
         };

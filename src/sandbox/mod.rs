@@ -14,6 +14,7 @@ mod child;
 mod clock;
 mod compile;
 mod descriptors;
+mod digesting;
 pub(crate) mod explain;
 pub(crate) mod frame;
 pub(crate) mod host;

@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::cgroup;
 use super::compile::{self, Compiled, Request};
+use super::digesting::Digesting;
 use super::host::Host;
 use super::images::{RootChoice, StoreChoice};
 use super::launch::{self, Facts, Launched, Stopped};
@@ -25,7 +26,7 @@ use super::watch::{self, Watch};
 use super::work::Work;
 use crate::Layer;
 use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
-use crate::image::digest::{Digest, Hasher};
+use crate::image::digest::Digest;
 use crate::policy::model::{OnViolation, Policy, Verify};
 use crate::report::evidence::{Evidence, Rule};
 use crate::report::model::{
@@ -145,11 +146,7 @@ fn supervised(
     if let Some(store) = &compiled.store {
         no_matter(store.sweep_temporaries(), "the next start tries again");
     }
-    let digest = launched
-        .payload_copy
-        .take()
-        .filter(|_| compiled.want_digest)
-        .map(|file| std::thread::spawn(move || sha256(file)));
+    let digest = launched.payload_copy.take().filter(|_| compiled.want_digest).map(Digesting::begin);
     let facts = std::mem::take(&mut launched.facts);
     launched.facts.place = facts.place.clone();
     let meter = match compiled.leaf.take() {
@@ -181,14 +178,13 @@ fn supervised(
         Meter::Watch(_) => Vec::new(),
     };
     let teardown_ns = teardown + time::monotonic_ns().saturating_sub(removing);
-    let sha256 = match digest.map(JoinHandle::join) {
+    let sha256 = match digest.map(Digesting::finish) {
         None => compiled.sha256.take(),
-        Some(Ok(Ok(hex))) => Some(hex),
-        Some(Ok(Err(e))) => {
+        Some(Ok(hex)) => Some(hex),
+        Some(Err(e)) => {
             evidence.failure.get_or_insert(format!("cannot read the payload's copy: {}", io_text(&e)));
             None
         }
-        Some(Err(_)) => None,
     };
     let times = Times { setup_ns, teardown_ns, ran: true };
     let mut report = report(id, &compiled, &facts, &evidence, &times, sha256, left);
@@ -226,17 +222,6 @@ fn collected(compiled: &Compiled, tops: Vec<File>, evidence: &mut Evidence) -> O
 /// Removes the cgroup; answers what stays.
 pub fn remove(leaf: Option<cgroup::Leaf>) -> Vec<String> {
     leaf.map(|leaf| leaf.remove().into_iter().map(|p| p.display().to_string()).collect()).unwrap_or_default()
-}
-
-fn sha256(mut file: File) -> io::Result<String> {
-    let mut hasher = Hasher::new();
-    let mut buf = vec![0u8; 128 * 1024];
-    loop {
-        match io::Read::read(&mut file, &mut buf)? {
-            0 => return Ok(hasher.finish().to_string()),
-            n => hasher.update(&buf[..n]),
-        }
-    }
 }
 
 /// Sorts by time, and is not to be guessed: 48 bits of milliseconds, 80 random ones.
@@ -619,7 +604,10 @@ impl Running {
         // Its end of the channel is gone without a word: it is at its end, or almost.
         match join(thread) {
             Err(error) => Err(error),
-            Ok(outcome) => Ok(Self { thread: std::thread::spawn(move || Ok(outcome)), cancel }),
+            Ok(outcome) => {
+                let over = std::thread::Builder::new().spawn(move || Ok(outcome)).map_err(host)?;
+                Ok(Self { thread: over, cancel })
+            }
         }
     }
 

@@ -170,6 +170,9 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::HostName | Step::DomainName | Step::Private | Step::NewPidNs if refused => {
             Switches::read().no_rights().help()
         }
+        Step::CloneInit | Step::ClonePayload if code == Errno::EAGAIN => {
+            Switches::read().no_user_namespace(code).help()
+        }
         Step::InitNamespaces => Switches::read().no_user_namespace(code).help(),
         Step::ProcMount | Step::ProcOpen if code == Errno::EPERM => blockers::no_proc().help(),
         Step::AttachRoot | Step::AttachMount | Step::MountTmpfs | Step::RootTmpfs | Step::SealMount
@@ -183,6 +186,9 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::DeviceOpen | Step::DeviceFlags | Step::BindTree | Step::BindTreeFlags if refused => {
             Switches::read().no_mounts(code).help()
         }
+        Step::OpenHostProc if matches!(code, Errno::ENODEV | Errno::ENOENT) => blockers::no_host_proc().help(),
+        Step::DeviceOpen if code == Errno::ENOENT => blockers::no_device().help(),
+        Step::DeviceCheck if code == Errno::ENODEV => blockers::no_device().help(),
         Step::Pivot | Step::Detach => blockers::no_pivot(code).help(),
         Step::SeccompListener | Step::SeccompMain | Step::InitFilter => blockers::no_seccomp(code).help(),
         Step::Exec if code == Errno::EACCES => {
@@ -191,6 +197,10 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::Exec if code == Errno::ENOENT => {
             "the root has no such file, or not the loader that it names: an image holds what its own programs need"
                 .to_owned()
+        }
+        Step::Rlimit if code == Errno::EPERM => blockers::lower_limit().help(),
+        Step::PayloadCopy | Step::CopyRoot | Step::WorkCopy if code == Errno::EFBIG => {
+            blockers::small_files().help()
         }
         Step::PayloadCopy if code == Errno::ENODATA => {
             "the program file changed while it was being copied: run it again".to_owned()

@@ -77,7 +77,8 @@ impl Watch {
             user_ns: None,
             memory: 0,
             memory_peak: 0,
-            processes_peak: 0,
+            // The payload itself, however short it lives.
+            processes_peak: 1,
             cost_ns: 0,
         }
     }
@@ -324,6 +325,22 @@ mod tests {
         ledger.begin();
         ledger.note(10, 5 * MS, stat(1, 20 * MS));
         assert_eq!(ledger.total_ns(), 25 * MS);
+    }
+
+    #[test]
+    fn payload_that_was_never_looked_at_counts_as_a_process() {
+        let start = Start {
+            pidns: 0,
+            roots: [i32::MAX; 2],
+            tmpfs: Vec::new(),
+            before_ns: 0,
+            before: Usage::default(),
+            limit: 1 << 20,
+        };
+        let mut watch = Watch::new(start);
+        assert_eq!(watch.counters().processes_peak, Some(1));
+        watch.look();
+        assert_eq!(watch.counters().processes_peak, Some(1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use stockade::error::{Error, Kind, Result};
 use stockade::policy::{Policy, is_file_argument};
 use stockade::sandbox::{Bind, Builder, Input, Output, Sandbox, StoreChoice};
 
-use crate::cli::{policy, run};
+use crate::cli::{files, policy, run};
 
 /// What holds for all jobs.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Defaults {
         };
         builder = builder.args(job.args).store(self.store.clone());
         builder = match &job.stdin {
-            Some(path) => builder.stdin(Input::File(run::open_input(path, "stdin")?)),
+            Some(path) => builder.stdin(Input::File(files::input(path, "stdin")?)),
             None => builder,
         };
         builder = builder.stdout(output(job.stdout.as_deref(), "stdout")?);
@@ -106,7 +106,7 @@ impl Defaults {
 }
 
 fn output(path: Option<&Path>, name: &str) -> Result<Output> {
-    path.map_or(Ok(Output::Null), |path| run::open_output(path, name))
+    path.map_or(Ok(Output::Null), |path| files::written(path, name))
 }
 
 fn binds(job: &Job, policy: Option<&str>) -> Result<Vec<Bind>> {

@@ -90,6 +90,8 @@ impl Batch {
 
     fn run(self) -> Result<u8> {
         let host = |e: std::io::Error| Error::new(Kind::Host, io_text(&e));
+        let no_thread =
+            |e: std::io::Error| Error::new(Kind::Host, format!("cannot start a thread: {}", io_text(&e)));
         let signals = Signals::take()?;
         raise_descriptors();
         let cpus = slots::cpus_by_core();
@@ -116,13 +118,13 @@ impl Batch {
             let desk = Arc::clone(&desk);
             let name = format!("stockade-slot-{slot}");
             let thread = std::thread::Builder::new().name(name).spawn(move || desk.work(worker));
-            threads.push(thread.map_err(host)?);
+            threads.push(thread.map_err(no_thread)?);
         }
         let reader = {
             let desk = Arc::clone(&desk);
             std::thread::Builder::new().name("stockade-lines".to_owned()).spawn(move || desk.read_lines())
         };
-        let reader = reader.map_err(host)?;
+        let reader = reader.map_err(no_thread)?;
         let progress = !self.quiet && std::io::stderr().is_terminal();
         watch(&desk, &signals, progress);
         no_matter(reader.join(), "what it has read is done");

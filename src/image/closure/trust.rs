@@ -15,6 +15,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::io_text;
+
 /// The kernel's own limit on links in one walk.
 const MAX_LINKS: usize = 40;
 
@@ -57,14 +59,28 @@ pub(crate) enum Distrust {
 impl Distrust {
     pub(crate) fn help(&self) -> String {
         match self {
+            Self::Owner(..) if root_is_missing() => {
+                "root of the host does not exist in the user namespace that stockade runs in: run it outside"
+                    .into()
+            }
             Self::Owner(path, _) => format!("chown root {}", path.display()),
             Self::Writable(path, _) => format!("chmod go-w {}", path.display()),
             Self::Secret(path, _) => format!("chmod a+r {}", path.display()),
+            Self::Call(_, why) if why.starts_with("EMFILE") => {
+                "raise the limit on open files before stockade starts (ulimit -n)".into()
+            }
             Self::Irregular(_) | Self::Links(_) | Self::Call(..) => {
                 "install the package that holds the library again".into()
             }
         }
     }
+}
+
+/// Whether this is a user namespace in which not every id exists: what root owns outside
+/// seems to be nobody's.
+fn root_is_missing() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"])
 }
 
 impl fmt::Display for Distrust {
@@ -207,7 +223,7 @@ impl Host {
                 return Err(Distrust::Links(path.into()));
             }
             self.check(&next, Some(&found), false)?;
-            let call = |error: io::Error| Distrust::Call(next.clone(), error.to_string());
+            let call = |error: io::Error| Distrust::Call(next.clone(), io_text(&error));
             let target = std::fs::read_link(self.place(&next)).map_err(call)?;
             if target.is_absolute() {
                 here = PathBuf::from("/");
@@ -231,7 +247,7 @@ impl Host {
         if meta.mode() & 0o004 == 0 {
             return Err(Distrust::Secret(real, meta.mode() & 0o7777));
         }
-        let call = |error: io::Error| Distrust::Call(real.clone(), error.to_string());
+        let call = |error: io::Error| Distrust::Call(real.clone(), io_text(&error));
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let file = options.open(self.place(&real)).map_err(call)?;
@@ -246,7 +262,7 @@ impl Host {
         match std::fs::symlink_metadata(self.place(path)) {
             Ok(meta) => Ok(Some(meta)),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Ok(None),
-            Err(error) => Err(Distrust::Call(path.into(), error.to_string())),
+            Err(error) => Err(Distrust::Call(path.into(), io_text(&error))),
         }
     }
 

@@ -12,6 +12,7 @@ use super::{Request, allows};
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::{Root, Store};
 use crate::policy::model::Policy;
+use crate::sandbox::blockers;
 use crate::sandbox::host::Host;
 use crate::sandbox::images::{self, Chosen};
 use crate::sandbox::late;
@@ -157,6 +158,10 @@ fn open_payload(path: &Path) -> Result<Payload> {
             } else {
                 error.help("PROGRAM is a file, not a command: give its path, for example /usr/bin/sort")
             }
+        }
+        _ if e.raw_os_error() == Some(libc::EMFILE) => {
+            let error = Error::new(Kind::Host, format!("{shown}: {}", io_text(&e)));
+            error.help(blockers::no_descriptors().help())
         }
         _ => Error::new(Kind::NotRunnable, format!("{shown}: {}", io_text(&e))),
     };

@@ -109,7 +109,10 @@ impl Drain {
                         pump.finish();
                         Ok(())
                     }
-                    Ok(n) => start(pump, buf, n, Target::Caller(caller, neutral)),
+                    Ok(n) => start(pump, buf, n, Target::Caller(caller, neutral)).inspect_err(|_| {
+                        // Nobody else will say so, and the end of the run waits for it.
+                        self.shared.finished.store(true, Ordering::Release);
+                    }),
                     Err(_) => {
                         self.moving = Some((pump, Sink::Caller(caller, neutral)));
                         Ok(())
