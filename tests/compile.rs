@@ -237,6 +237,29 @@ fn compile_bombs_end_with_one_verdict_each_and_leave_nothing() {
     }
 }
 
+/// More code than fits into one unit: the compiler has a thread for each that it makes at a time.
+fn units() -> String {
+    let modules: String = (0..16)
+        .map(|n| format!("mod m{n} {{ #[inline(never)] pub fn f(x: u64) -> u64 {{ let mut v: Vec<u64> = (0..x).map(|y| y * {n}).collect(); v.sort(); println!(\"{{v:?}}\"); v.len() as u64 }} }}\n"))
+        .collect();
+    let calls: String = (0..16).map(|n| format!(" + m{n}::f(2)")).collect();
+    format!("{modules}fn main() {{ std::process::exit((0{calls}) as i32); }}\n")
+}
+
+#[test]
+fn source_of_many_units_is_compiled_within_the_processes_of_the_policy() {
+    if !Path::new("/usr/bin/rustc").exists() {
+        return skip("no /usr/bin/rustc here");
+    }
+    let caller = Caller::all()[0];
+    let out = fresh(caller, "units");
+    let few = compile(caller, "compile-rust", "main.rs", &units(), &out, &["--processes", "8"]);
+    assert_eq!(few.report["limits_hit"][0], "processes", "{}", few.all());
+    let built = compile(caller, "compile-rust", "main.rs", &units(), &out, &[]);
+    assert_eq!(built.verdict(), "ok", "{}", built.all());
+    assert_eq!(run(caller, out.join("main")).go().status, 32);
+}
+
 #[test]
 fn compiler_starts_its_own_programs_and_has_no_other() {
     if !Path::new("/usr/bin/gcc").exists() {

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use stockade::policy::model::Word;
+
 #[test]
 fn good_policies_are_accepted_and_read_back_as_themselves() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies/good");
@@ -35,6 +37,10 @@ fn policy_in_the_readme_is_good() {
         Ok(policy) => assert_eq!(policy.limits.memory, 1 << 30),
         Err(findings) => panic!("{findings}"),
     }
+    let (_, rest) = readme.split_once("### Another language").unwrap();
+    let (example, _) = rest.split_once("```json\n").unwrap().1.split_once("```").unwrap();
+    let policy = stockade::policy::parse("README.md", example.as_bytes());
+    assert_eq!(policy.unwrap_or_else(|findings| panic!("{findings}")).command[2], Word::Payload);
     for name in stockade::policy::builtin_names() {
         assert!(readme.contains(&format!("| `{name}` |")), "{name} is not in the table");
     }

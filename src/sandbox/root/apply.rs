@@ -25,6 +25,15 @@ pub const ROOT_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NODEV);
 /// written in spite of, because its times are the host's and every box's.
 pub const DEVICE_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NOEXEC);
 
+/// Names beside the devices by which programs open their own descriptors: `/dev/stdin` of judges'
+/// programs, `/dev/fd` of shells. They lead nowhere where there is no `/proc`.
+const DEVICE_LINKS: [(&CStr, &CStr); 4] = [
+    (c"fd", c"/proc/self/fd"),
+    (c"stdin", c"/proc/self/fd/0"),
+    (c"stdout", c"/proc/self/fd/1"),
+    (c"stderr", c"/proc/self/fd/2"),
+];
+
 /// Attributes of `/proc`.
 pub const PROC_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NODEV).and(Attr::NOEXEC);
 
@@ -249,6 +258,9 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
             for (d, device) in devices.iter().enumerate() {
                 bind_device(steps, made.as_raw_fd(), d, device)?;
             }
+            DEVICE_LINKS.iter().try_for_each(|(name, target)| {
+                steps.nth(Step::MakePlace, i, || make_link(made.as_raw_fd(), name, target))
+            })?;
             made
         }
         MountKind::Bind { from } => return bind(steps, root, i, planned, from),
@@ -288,6 +300,14 @@ fn make_place(dir: RawFd, place: &Place) -> sys::Result<()> {
         fd::mknodat(dir, &place.path, libc::S_IFREG | 0o444)
     };
     match made {
+        Err(Errno::EEXIST) => Ok(()),
+        other => other,
+    }
+}
+
+/// Child only: a link in the box's own tmpfs. A mount point of that name comes first.
+fn make_link(dir: RawFd, name: &CStr, target: &CStr) -> sys::Result<()> {
+    match fd::symlinkat(target, dir, name) {
         Err(Errno::EEXIST) => Ok(()),
         other => other,
     }

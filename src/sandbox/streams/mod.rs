@@ -110,6 +110,11 @@ pub fn open(cap: u64, cut: bool) -> io::Result<(Streams, Inside)> {
     let (in_read, in_write) = sys::fd::pipe()?;
     let (out_read, out_write) = sys::fd::pipe()?;
     let (err_read, err_write) = sys::fd::pipe()?;
+    // By `/dev/stdin` and the like, the payload may open its own ends once more, although its user is
+    // not the one who made them; the caller's ends it may not.
+    sys::fd::fchmod(in_read.as_raw_fd(), 0o444)?;
+    sys::fd::fchmod(out_write.as_raw_fd(), 0o222)?;
+    sys::fd::fchmod(err_write.as_raw_fd(), 0o222)?;
     nix::fcntl::fcntl(
         &in_write,
         nix::fcntl::FcntlArg::F_SETPIPE_SZ(i32::try_from(STDIN_PIPE).unwrap_or(i32::MAX)),
