@@ -35,7 +35,16 @@ const PROJECT: &[(&str, &str)] = &[
 
 /// The image `ci` in the caller's store; `None`: a tool is not there.
 fn image(caller: Caller) -> Option<()> {
-    let tools = ["/bin/sh", "/usr/bin/make", "/usr/bin/gcc", "/usr/bin/cp", "/usr/bin/ln"];
+    let tools = [
+        "/bin/sh",
+        "/usr/bin/make",
+        "/usr/bin/gcc",
+        "/usr/bin/cp",
+        "/usr/bin/ln",
+        "/usr/bin/ls",
+        "/usr/bin/sleep",
+        "/usr/bin/timeout",
+    ];
     if let Some(absent) = tools.iter().find(|tool| !Path::new(tool).exists()) {
         skip(&format!("{absent} is not there"));
         return None;
@@ -145,5 +154,24 @@ fn make_sees_in_the_work_tree_what_was_built_before() {
             "{}",
             ran.all()
         );
+    }
+}
+
+#[test]
+fn tools_that_look_at_owners_attributes_and_groups_do_in_a_job_what_they_do_bare() {
+    let text = "set -e\ncp -a /box copy\n[ -f copy/job.sh ]\n\
+                ls -l copy > list\n\
+                timeout 0.2 sleep 60 || echo \"status $?\"\n\
+                echo from a descriptor > /dev/fd/1\n";
+    for caller in Caller::all() {
+        if image(caller).is_none() {
+            return;
+        }
+        let tree = project(caller, "owners", &[]);
+        let ran =
+            run(caller, job(caller, text)).options(["--policy", "ci", "--work", tree.to_str().unwrap()]).go();
+        let expected = (0, "status 124\nfrom a descriptor\n");
+        assert_eq!((ran.status, ran.text().as_str()), expected, "{}", ran.all());
+        assert_eq!(ran.stderr, "", "{}", ran.all());
     }
 }

@@ -43,6 +43,7 @@ pub fn scratch(policy: &Policy) -> impl Iterator<Item = &str> {
 
 /// `socketpair`.
 const SOCKETPAIR: u32 = 53;
+const SETPGID: u32 = 109;
 
 /// Facts for probes; those that depend on overrides are filled in for each box.
 #[must_use]
@@ -62,6 +63,7 @@ pub fn of(policy: &Policy) -> Facts {
         replays: replays(policy),
         socket_pairs: policy.syscalls.allow.iter().any(|r| r.calls.contains(&SOCKETPAIR)),
         locks: gives_locks(policy),
+        groups: policy.syscalls.allow.iter().any(|r| r.calls.contains(&SETPGID)),
         ..Facts::default()
     }
 }

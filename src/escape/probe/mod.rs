@@ -90,6 +90,8 @@ pub struct Facts {
     pub socket_pairs: bool,
     /// Whether the policy gives locks on files.
     pub locks: bool,
+    /// Whether the policy gives process groups.
+    pub groups: bool,
 }
 
 /// What a probe attacks.
