@@ -124,7 +124,8 @@ pub const ATTACKS: &[Attack] = &[
     Attack::shared("DS-16", "a file that claims to be enormous", "ftruncate(1 TiB)", files::claim_size)
         .held_by(&[Rlimits, Root])
         .control(Control::Outside)
-        .expect(&["EFBIG", "ENOSPC", "ENOSYS", "EPERM", "ok", "EINVAL"]),
+        .expect(&["EFBIG", "ENOSPC", "ENOSYS", "EPERM", "ok", "EINVAL"])
+        .given(NO_SCRATCH),
     Attack::host("DS-17", "names that are not there, without end", "negative dentries", limits::names)
         .with(resources::keep_kernel_busy)
         .held_by(&[Cgroup])
