@@ -357,3 +357,21 @@ fn read_only_proc_sys_is_refused_with_the_way_out() {
         assert!(degraded.contains(&json!("user_ns")), "{}", ran.all());
     }
 }
+
+#[test]
+fn orphans_count_where_proc_hides_pid_1_of_the_box_from_its_user() {
+    if !is_root() {
+        return skip("only root can mount /proc with hidepid");
+    }
+    let id = common::SOMEBODY;
+    // The control: what is not its user's own does not show.
+    let script = format!(
+        "exec unshare --pid --fork -m --propagation private --mount-proc /bin/sh -c 'mount -o \
+         remount,hidepid=2 /proc && ! setpriv --reuid {id} --regid {id} --clear-groups test -e /proc/1 && \
+         \"$@\"' sh \"$@\""
+    );
+    let program = payload("corpus.c", &["-static", "-pthread"]);
+    let options = ["--degrade", "cgroup", "--cpu-time", "200ms", "--wall-time", "20s"];
+    let ran = run(Caller::User, program).options(options).args(["spin-grandchild"]).through(&script).go();
+    assert_eq!((ran.status, ran.verdict()), (124, "cpu_limit"), "{}", ran.all());
+}

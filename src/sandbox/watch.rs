@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::statfs::fstatfs;
@@ -233,12 +234,16 @@ impl Ledger {
 
 fn descendants(pidns: u64, roots: [i32; 2]) -> Vec<i32> {
     let [init, payload] = roots;
+    let in_box = |pid: i32| fs::metadata(format!("/proc/{pid}/ns/pid")).is_ok_and(|m| m.ino() == pidns);
+    if !Path::new(&format!("/proc/{init}")).exists() {
+        // Where `/proc` has `hidepid`, it does not show a user pid 1 of the box, whose children orphans become.
+        return everybody().into_iter().filter(|pid| in_box(*pid)).collect();
+    }
     let mut stack = vec![init, payload];
     let mut found = Vec::new();
     while let Some(pid) = stack.pop() {
         let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-        let in_box = fs::metadata(format!("/proc/{pid}/ns/pid")).is_ok_and(|m| m.ino() == pidns);
-        if in_box && pid != init && !found.contains(&pid) {
+        if pid != init && in_box(pid) && !found.contains(&pid) {
             found.push(pid);
         }
         for thread in threads.flatten() {
@@ -247,6 +252,11 @@ fn descendants(pidns: u64, roots: [i32; 2]) -> Vec<i32> {
         }
     }
     found
+}
+
+fn everybody() -> Vec<i32> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// The first number after a name, of a file of `name number …` lines; 0 where there is none.
