@@ -254,7 +254,10 @@ fn source_of_many_units_is_compiled_within_the_processes_of_the_policy() {
     let caller = Caller::all()[0];
     let out = fresh(caller, "units");
     let few = compile(caller, "compile-rust", "main.rs", &units(), &out, &["--processes", "8"]);
-    assert_eq!(few.report["limits_hit"][0], "processes", "{}", few.all());
+    assert_ne!(few.verdict(), "ok", "{}", few.all());
+    if caller.has_cgroup() {
+        assert_eq!(few.report["limits_hit"][0], "processes", "{}", few.all());
+    }
     let built = compile(caller, "compile-rust", "main.rs", &units(), &out, &[]);
     assert_eq!(built.verdict(), "ok", "{}", built.all());
     assert_eq!(run(caller, out.join("main")).go().status, 32);

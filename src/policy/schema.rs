@@ -374,7 +374,7 @@ fn path_entry() -> Value {
             "optional": described(json!({ "type": "boolean" }), "From `proc`: whether a host that cannot give it may leave it out."),
             "devices": described(
                 json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": choice(DEVICES) }),
-                "From `devices`: which. Links to `/proc/self/fd` (`fd`, `stdin`, `stdout`, `stderr`) are always beside them.",
+                "From `devices`: which. Links to `/proc/self/fd` (`fd`, `stdin`, `stdout`, `stderr`) are beside them where the programs of an image run.",
             ),
             "size": reference("size", "From `tmpfs`, `out` or `work`: its bytes, a whole number of pages of 4KiB."),
             "inodes": described(count(&bounds::TMPFS_INODES), "From `tmpfs`, `out` or `work`: its files and directories."),

@@ -128,6 +128,8 @@ pub enum MountKind {
     Devices {
         /// The nodes.
         devices: Vec<Device>,
+        /// Whether the program's own descriptors have names beside them.
+        streams: bool,
         /// Mount points made beside them for later ones.
         places: Vec<Place>,
     },

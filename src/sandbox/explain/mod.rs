@@ -236,6 +236,9 @@ impl Explainer {
         args: &[u64; 6],
         path: NamedPath,
     ) -> Option<(NamedPath, Trouble)> {
+        if self.policy.names_streams() && proposals::is_of_a_stream(&path.at) {
+            return None;
+        }
         let (writes, makes) = match want {
             Want::Look | Want::LookAtLink | Want::Remove | Want::Execute => (false, false),
             Want::Write => (true, false),

@@ -302,8 +302,8 @@ fn one_line(error: &Error) -> String {
     }
 }
 
-/// `/dev/stdin` and its like are links to `/proc/self/fd`, and what is there is a pipe of the caller's.
-fn is_of_a_stream(at: &str) -> bool {
+/// `/dev/stdin` and its like are links to `/proc/self/fd`, where there are any.
+pub fn is_of_a_stream(at: &str) -> bool {
     let name = at.strip_prefix("/dev/").unwrap_or_default();
     ["stdin", "stdout", "stderr", "fd"].contains(&name) || name.starts_with("fd/")
 }

@@ -27,7 +27,7 @@ pub const DEVICE_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NOEXEC);
 
 /// Names beside the devices by which programs open their own descriptors: `/dev/stdin` of judges'
 /// programs, `/dev/fd` of shells. They lead nowhere where there is no `/proc`.
-const DEVICE_LINKS: [(&CStr, &CStr); 4] = [
+const STREAM_LINKS: [(&CStr, &CStr); 4] = [
     (c"fd", c"/proc/self/fd"),
     (c"stdin", c"/proc/self/fd/0"),
     (c"stdout", c"/proc/self/fd/1"),
@@ -250,7 +250,7 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
             }
             made
         }
-        MountKind::Devices { devices, places } => {
+        MountKind::Devices { devices, streams, places } => {
             let made = steps
                 .nth(Step::MountTmpfs, i, || new_tmpfs(c"64k", c"64", c"0755", open(planned.attr), false))?;
             attach_at(steps, root, i, &planned.at, made.as_fd())?;
@@ -258,7 +258,8 @@ fn make_mount(steps: Steps, root: RawFd, i: usize, planned: &MountPlan) -> Resul
             for (d, device) in devices.iter().enumerate() {
                 bind_device(steps, made.as_raw_fd(), d, device)?;
             }
-            DEVICE_LINKS.iter().try_for_each(|(name, target)| {
+            let links: &[(&CStr, &CStr)] = if *streams { &STREAM_LINKS } else { &[] };
+            links.iter().try_for_each(|(name, target)| {
                 steps.nth(Step::MakePlace, i, || make_link(made.as_raw_fd(), name, target))
             })?;
             made

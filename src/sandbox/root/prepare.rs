@@ -236,7 +236,7 @@ impl<'a> Layout<'a> {
                     out.expected.push(expected(&format!("{at}/{name}"), None, DEVICE_ATTR));
                 }
                 let places = self.places_in(at)?;
-                let kind = MountKind::Devices { devices, places };
+                let kind = MountKind::Devices { devices, streams: self.policy.names_streams(), places };
                 (kind, base.and(Attr::RDONLY).and(Attr::NOEXEC), "tmpfs")
             }
             PathSource::Tmpfs { size, inodes } | PathSource::Out { size, inodes } => {
