@@ -171,11 +171,17 @@ fn launches_killed_at_random_moments_leave_nothing_after_the_next_start() {
     let (program, _) = marked();
     for caller in Caller::all() {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let ended = interrupted(caller, Signal::SIGKILL, times() / Caller::all().len() as u64, 42);
+        let kill = |seed| interrupted(caller, Signal::SIGKILL, times() / Caller::all().len() as u64, seed);
+        let mut ended = kill(42);
+        // Where others use the machine, the moments may not be those that matter.
+        for seed in 43..47 {
+            if caller.has_cgroup() && ended.iter().all(|e| e.leaves == 0) {
+                ended.extend(kill(seed));
+            }
+        }
         assert!(ended.iter().all(|e| e.code.is_none() && e.report.is_null()));
         gone_within(Duration::from_secs(2), &program).unwrap_or_else(|left| panic!("{caller:?}: {left:?}"));
         let left = ended.iter().filter(|e| e.leaves > 0).count();
-        // Else the moments were not those that matter.
         assert!(left > 0 || !caller.has_cgroup(), "no launch was killed while it had a cgroup");
         for number in 0..20 {
             let store = caller.home().join(format!("store-SIGKILL-{number}"));
