@@ -9,17 +9,6 @@ use stockade::report::model::{Judged, judge};
 use stockade::report::verdict::Verdict;
 use stockade::sys::process::Ended;
 
-const RULES: [Rule; 8] = [
-    Rule::CpuTime,
-    Rule::WallTime,
-    Rule::Memory,
-    Rule::Output,
-    Rule::Violation,
-    Rule::Cancelled,
-    Rule::Failure,
-    Rule::Ended,
-];
-
 fn limits(on_output: OnOutput) -> Limits {
     Limits {
         cpu_ns: 1_000,
@@ -51,7 +40,7 @@ fn seldom<T: std::fmt::Debug + Clone>(it: impl Strategy<Value = T>) -> impl Stra
 
 fn evidence() -> impl Strategy<Value = Evidence> {
     let ours = (seldom(Just("words".to_owned())), seldom(Just("words".to_owned())), seldom(0..3_000u64));
-    let kill = prop::option::weighted(0.5, (prop::sample::select(&RULES[..]), 0..3_000u64));
+    let kill = prop::option::weighted(0.5, (prop::sample::select(&Rule::ALL[..]), 0..3_000u64));
     let counters = (0..2_000u64, 0..4_000u64, prop_oneof![3 => Just(0u64), 1 => 1..5u64], 0..3u64);
     let streams = (0..200u64, prop::bool::weighted(0.2), prop::bool::weighted(0.2));
     let rest = (

@@ -9,17 +9,6 @@ use stockade::sys::process::Ended;
 
 use super::bytes::Bytes;
 
-const RULES: [Rule; 8] = [
-    Rule::CpuTime,
-    Rule::WallTime,
-    Rule::Memory,
-    Rule::Output,
-    Rule::Violation,
-    Rule::Cancelled,
-    Rule::Failure,
-    Rule::Ended,
-];
-
 pub fn check(bytes: &[u8]) {
     let evidence = evidence(&mut Bytes(bytes));
     let judged = judge(&evidence);
@@ -48,7 +37,7 @@ pub fn evidence(bytes: &mut Bytes<'_>) -> Evidence {
     e.setup_failed = words(bytes);
     e.cancelled_at_ns = seldom(bytes).then(|| bytes.word());
     e.cancelled_by = seldom(bytes).then(|| 1 + i32::from(bytes.below(64)));
-    e.kill = seldom(bytes).then(|| Kill { rule: bytes.pick(&RULES), at_ns: bytes.word() });
+    e.kill = seldom(bytes).then(|| Kill { rule: bytes.pick(&Rule::ALL), at_ns: bytes.word() });
     let number = |bytes: &mut Bytes<'_>| if seldom(bytes) { bytes.word() } else { bytes.byte().into() };
     e.cpu_ns = number(bytes);
     e.wall_ns = number(bytes);

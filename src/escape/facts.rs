@@ -41,10 +41,6 @@ pub fn scratch(policy: &Policy) -> impl Iterator<Item = &str> {
     writable.map(|p| p.at.as_str())
 }
 
-/// `socketpair`.
-const SOCKETPAIR: u32 = 53;
-const SETPGID: u32 = 109;
-
 /// Facts for probes; those that depend on overrides are filled in for each box.
 #[must_use]
 pub fn of(policy: &Policy) -> Facts {
@@ -61,9 +57,9 @@ pub fn of(policy: &Policy) -> Facts {
         mounts,
         refused: refused(policy),
         replays: replays(policy),
-        socket_pairs: policy.syscalls.allow.iter().any(|r| r.calls.contains(&SOCKETPAIR)),
+        socket_pairs: policy.allows(libc::SYS_socketpair),
         locks: gives_locks(policy),
-        groups: policy.syscalls.allow.iter().any(|r| r.calls.contains(&SETPGID)),
+        groups: policy.allows(libc::SYS_setpgid),
         ..Facts::default()
     }
 }

@@ -56,6 +56,21 @@ pub struct Policy {
     pub digest: String,
 }
 
+impl Policy {
+    /// Whether a call is let through under any condition.
+    #[must_use]
+    pub fn allows(&self, nr: i64) -> bool {
+        self.syscalls.allow.iter().any(|rule| rule.calls.iter().any(|call| i64::from(*call) == nr))
+    }
+
+    /// Whether `/dev` has names for the program's own descriptors. What runs in an image looks for them
+    /// (`/dev/stdin`, `<(...)`); the closure of one program has what that needs to start, and nothing else.
+    #[must_use]
+    pub fn names_streams(&self) -> bool {
+        self.image != ImageSource::PayloadClosure
+    }
+}
+
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {

@@ -6,7 +6,7 @@
 //! held beside it.
 
 use super::bounds::{self, Bound};
-use super::model::{ImageSource, OnOutput, PathSource, Policy, Stack};
+use super::model::{OnOutput, PathSource, Policy, Stack};
 use super::read::{env_name_problem, env_value_problem};
 use super::source::quote;
 use crate::Layer;
@@ -42,13 +42,6 @@ pub struct Overrides {
 }
 
 impl Policy {
-    /// Whether `/dev` has names for the program's own descriptors. What runs in an image looks for them
-    /// (`/dev/stdin`, `<(...)`); the closure of one program has what that needs to start, and nothing else.
-    #[must_use]
-    pub fn names_streams(&self) -> bool {
-        self.image != ImageSource::PayloadClosure
-    }
-
     /// This policy with the overrides in place; the digest stays.
     ///
     /// # Errors

@@ -25,6 +25,18 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Rule::CpuTime,
+        Rule::WallTime,
+        Rule::Memory,
+        Rule::Output,
+        Rule::Violation,
+        Rule::Cancelled,
+        Rule::Failure,
+        Rule::Ended,
+    ];
+
     /// The name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {

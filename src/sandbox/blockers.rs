@@ -224,8 +224,9 @@ pub fn foreign_proc() -> Option<Blocker> {
 #[must_use]
 pub fn unusable() -> Option<Blocker> {
     static FOUND: OnceLock<Option<Blocker>> = OnceLock::new();
-    let root = nix::unistd::geteuid().is_root();
-    FOUND.get_or_init(|| foreign_proc().or_else(|| unmapped_ids().filter(|_| root))).clone()
+    // Of a user's boxes the ids are the user's own.
+    let ids = || if nix::unistd::geteuid().is_root() { unmapped_ids() } else { None };
+    FOUND.get_or_init(|| foreign_proc().or_else(ids)).clone()
 }
 
 /// Why the ids of boxes that root makes do not exist here.

@@ -419,11 +419,6 @@ fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::new(Kind::Usage, format!("{text:?} has a NUL byte in it")))
 }
 
-/// Whether a policy lets a call through under any condition.
-pub fn allows(policy: &Policy, nr: i64) -> bool {
-    policy.syscalls.allow.iter().any(|rule| rule.calls.iter().any(|c| i64::from(*c) == nr))
-}
-
 fn landlock_plan(
     policy: &Policy,
     grants: Vec<landlock::Grant>,

@@ -35,9 +35,7 @@ pub(super) fn read(bundle: &Bundle, tag: Option<&str>) -> Result<Parts, Refused>
     let images: Vec<Image> = oci::document(LIST, &bundle.document(LIST, MAX_DOCUMENT)?)?;
     let has = |image: &Image, tag: &str| {
         let tags = image.tags.iter().flatten();
-        tags.into_iter()
-            .chain([&image.config])
-            .any(|known| known == tag || known.strip_suffix(tag).is_some_and(|host| host.ends_with('/')))
+        tags.into_iter().chain([&image.config]).any(|known| oci::is_called(known, tag))
     };
     let fitting: Vec<&Image> = images.iter().filter(|image| tag.is_none_or(|tag| has(image, tag))).collect();
     let image = match (&fitting[..], tag) {

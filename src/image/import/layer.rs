@@ -237,9 +237,7 @@ impl<'a, 's> Tree<'a, 's> {
 
     /// Puts something at its place; what a lower layer has there goes.
     pub(super) fn put(&mut self, place: Vec<u8>, node: Node) -> Done<()> {
-        if self.omitted.contains(&place) {
-            return whole("the archive has something there already that was left out");
-        }
+        self.was_not_left_out(&place)?;
         let is_dir = matches!(node.what, What::Dir { .. });
         if let Some(there) = self.draft.get(&place) {
             let was_dir = matches!(there.what, What::Dir { .. });
@@ -248,7 +246,7 @@ impl<'a, 's> Tree<'a, 's> {
             }
             if !(is_dir && was_dir) {
                 if self.mine.contains(&place) || self.has_own_below(&place) {
-                    return whole(&format!("the archive has {} there already", kind_of(&there.what)));
+                    return self.has_already(&place);
                 }
                 self.draft.remove(&place);
             }
@@ -269,8 +267,7 @@ impl<'a, 's> Tree<'a, 's> {
         let name = place.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         if self.mine.contains(place) {
             // Before its bytes are read; `put` says the same of links.
-            let there = self.draft.get(place).map_or("something", |node| kind_of(&node.what));
-            return whole(&format!("the archive has {there} there already"));
+            return self.has_already(place);
         }
         let refused = hygiene::name_refused(name, false);
         let secret = (entry.uid == 0 && entry.mode & 0o004 == 0).then_some("not everybody may read it");
@@ -395,14 +392,25 @@ impl<'a, 's> Tree<'a, 's> {
         self.draft.retain_below(path, |path| mine.contains(path) || above.contains(path));
     }
 
-    pub(super) fn omit(&mut self, place: Vec<u8>, why: &str) -> Done<()> {
-        if self.mine.contains(&place) || self.has_own_below(&place) {
-            let there = self.draft.get(&place).map_or("something", |node| kind_of(&node.what));
-            return whole(&format!("the archive has {there} there already"));
-        }
-        if self.omitted.contains(&place) {
+    /// The refusal of a second thing at a place.
+    fn has_already<T>(&self, place: &[u8]) -> Done<T> {
+        let there = self.draft.get(place).map_or("something", |node| kind_of(&node.what));
+        whole(&format!("the archive has {there} there already"))
+    }
+
+    /// The same of a place whose first thing was left out.
+    fn was_not_left_out(&self, place: &[u8]) -> Done<()> {
+        if self.omitted.contains(place) {
             return whole("the archive has something there already that was left out");
         }
+        Ok(())
+    }
+
+    pub(super) fn omit(&mut self, place: Vec<u8>, why: &str) -> Done<()> {
+        if self.mine.contains(&place) || self.has_own_below(&place) {
+            return self.has_already(&place);
+        }
+        self.was_not_left_out(&place)?;
         self.leave_out(&place, why);
         // What a lower layer has there is no longer what the image shows.
         self.draft.remove(&place);

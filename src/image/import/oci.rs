@@ -177,6 +177,11 @@ fn names_of(image: &Descriptor) -> impl Iterator<Item = &str> {
     named.map(String::as_str).chain([image.digest.as_str()])
 }
 
+/// Whether a tag means this name: all of it, or what follows a host or a directory.
+pub(super) fn is_called(name: &str, tag: &str) -> bool {
+    name == tag || name.strip_suffix(tag).is_some_and(|host| host.ends_with('/'))
+}
+
 /// The one image of an index for this machine.
 fn choose(name: &str, index: &Index, tag: Option<&str>) -> Done<Descriptor> {
     if index.version != 2 {
@@ -185,12 +190,8 @@ fn choose(name: &str, index: &Index, tag: Option<&str>) -> Done<Descriptor> {
     if index.config.is_some() || index.layers.is_some() {
         return bad(name, "it is an index and the manifest of an image at once");
     }
-    let called = |image: &Descriptor, tag: &str| {
-        names_of(image)
-            .any(|name| name == tag || name.strip_suffix(tag).is_some_and(|host| host.ends_with('/')))
-    };
     let fits = |image: &&Descriptor| {
-        tag.is_none_or(|tag| called(image, tag))
+        tag.is_none_or(|tag| names_of(image).any(|name| is_called(name, tag)))
             && image.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == "amd64")
     };
     let mut fitting: Vec<&Descriptor> = index.manifests.iter().filter(fits).collect();

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Request, allows};
+use super::Request;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::{Root, Store};
 use crate::policy::model::Policy;
@@ -68,7 +68,7 @@ pub fn look(request: &Request) -> Result<Seen> {
     let binds = request
         .binds
         .iter()
-        .map(|b| b.open(host.uid == 0, allows(&request.policy, libc::SYS_socket)))
+        .map(|b| b.open(host.uid == 0, request.policy.allows(libc::SYS_socket)))
         .collect::<Result<Vec<_>>>()?;
     let work = request.work.as_ref().map(|work| work.open(&request.policy)).transpose()?;
     notes.extend(work.as_ref().and_then(OpenWork::note));

@@ -20,7 +20,7 @@ use std::os::fd::BorrowedFd;
 use self::address::Address;
 use self::caller::{Caller, Found, errno_name};
 use self::places::{Place, Special, Want};
-use super::root::Bind;
+use super::root::{Bind, is_of_a_stream};
 use super::seccomp::{self, ARCH_X86_64, Call, Filters, NONCE_WORDS, Reply, Rules};
 use crate::policy::model::{Access, Network, PathSource, Policy};
 use crate::policy::names::{ArgKind, argument, arguments};
@@ -236,7 +236,7 @@ impl Explainer {
         args: &[u64; 6],
         path: NamedPath,
     ) -> Option<(NamedPath, Trouble)> {
-        if self.policy.names_streams() && proposals::is_of_a_stream(&path.at) {
+        if self.policy.names_streams() && is_of_a_stream(&path.at) {
             return None;
         }
         let (writes, makes) = match want {

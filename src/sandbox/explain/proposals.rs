@@ -13,7 +13,7 @@ use crate::policy::model::{Network, PathSource, Policy};
 use crate::policy::{builtin_names, load_builtin};
 use crate::report::explanation::Allow;
 use crate::sandbox::host::Host;
-use crate::sandbox::root::{Bind, Layout};
+use crate::sandbox::root::{Bind, Layout, is_of_a_stream};
 
 /// `execve` in the x86-64 table.
 const EXECVE: u32 = 59;
@@ -170,7 +170,7 @@ impl Request<'_> {
         let bind = Bind::parse(spec, write, &self.cwd)?;
         let others: Vec<Bind> = self.binds.iter().filter(|b| b.at != bind.at).cloned().collect();
         let all = others.into_iter().chain([bind]);
-        let sockets = self.policy.syscalls.allow.iter().any(|r| r.calls.contains(&41));
+        let sockets = self.policy.allows(libc::SYS_socket);
         let open = all.map(|b| b.open(as_root, sockets)).collect::<Result<Vec<_>, _>>()?;
         Layout::new(self.policy, &open).map(drop)
     }
@@ -300,12 +300,6 @@ fn one_line(error: &Error) -> String {
         Some(help) => format!("{}: {help}", error.message()),
         None => error.message().to_owned(),
     }
-}
-
-/// `/dev/stdin` and its like are links to `/proc/self/fd`, where there are any.
-pub fn is_of_a_stream(at: &str) -> bool {
-    let name = at.strip_prefix("/dev/").unwrap_or_default();
-    ["stdin", "stdout", "stderr", "fd"].contains(&name) || name.starts_with("fd/")
 }
 
 /// Without `..`, as of directories that are no links: a place for something that is not there yet.

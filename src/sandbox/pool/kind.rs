@@ -7,7 +7,7 @@ use crate::Layer;
 use crate::image::RootSource;
 use crate::image::digest::Digest;
 use crate::policy::model::{Network, Policy};
-use crate::sandbox::compile::{Request, Seen, allows};
+use crate::sandbox::compile::{Request, Seen};
 use crate::sandbox::images::{RootChoice, StoreChoice};
 
 /// Calls that make a socket, or something that can.
@@ -54,7 +54,7 @@ impl Kind {
     /// Whether boxes of this kind may be in one network namespace: nothing in them
     /// can reach it, not even to find a neighbour.
     pub fn shares_network(&self) -> bool {
-        self.policy.network == Network::None && !SOCKETS.iter().any(|nr| allows(&self.policy, *nr))
+        self.policy.network == Network::None && !SOCKETS.iter().any(|nr| self.policy.allows(*nr))
     }
 
     /// What is asked for by a job that brings nothing.

@@ -34,6 +34,13 @@ const STREAM_LINKS: [(&CStr, &CStr); 4] = [
     (c"stderr", c"/proc/self/fd/2"),
 ];
 
+/// Whether a path is one of the names of streams, or below one.
+pub fn is_of_a_stream(at: &str) -> bool {
+    let name = at.strip_prefix("/dev/").unwrap_or_default();
+    let name = if name.starts_with("fd/") { "fd" } else { name };
+    STREAM_LINKS.iter().any(|(link, _)| link.to_bytes() == name.as_bytes())
+}
+
 /// Attributes of `/proc`.
 pub const PROC_ATTR: Attr = Attr::RDONLY.and(Attr::NOSUID).and(Attr::NODEV).and(Attr::NOEXEC);
 

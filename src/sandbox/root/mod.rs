@@ -8,7 +8,7 @@ mod binds;
 mod links;
 mod prepare;
 
-pub use apply::{ROOT_ATTR, attach_root, copy_all, enter, fill, mount_proc};
+pub use apply::{ROOT_ATTR, attach_root, copy_all, enter, fill, is_of_a_stream, mount_proc};
 pub use binds::{Bind, OpenBind, c_path};
 pub use links::resolve;
 pub use prepare::{ExpectedMount, Layout};
