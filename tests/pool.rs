@@ -240,6 +240,66 @@ fn pool_box_is_never_used_twice() {
     }
 }
 
+/// The size of the program in each box that waits.
+fn sizes_that_wait() -> BTreeSet<u64> {
+    let size = |pid: &i32| fs::metadata(format!("/proc/{pid}/root/box/program")).unwrap().len();
+    roles()[2].iter().map(size).collect()
+}
+
+#[test]
+fn pool_box_filled_with_what_came_before_runs_what_comes() {
+    let _alone = alone();
+    let says = |word: &str, room: usize| {
+        let text = format!(
+            "#include <stdio.h>\n#include <sys/stat.h>\nvolatile char room[{room}] = {{1}};\n\
+             int main(void) {{ struct stat s; return stat(\"/box/program\", &s) || printf(\"{word} %ld\", s.st_size) < 0; }}\n"
+        );
+        common::payload_of(&format!("pool-{word}"), &text, &["-static"])
+    };
+    let (large, small) = (says("large", 300_000), says("small", 1));
+    let size = |program: &Path| fs::metadata(program).unwrap().len();
+    let digest = |program: &Path| {
+        let output = std::process::Command::new("sha256sum").arg(program).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()[..64].to_owned()
+    };
+    let digests = [digest(&large), digest(&small)];
+    // What was changed a moment ago is read anew for each job.
+    std::thread::sleep(Duration::from_millis(300));
+    let pool = Pool::new(2).unwrap();
+    let run = |program: &Path| {
+        let outcome = pool.run(job(&native(), program).digest(true)).unwrap();
+        assert_eq!(outcome.report.verdict, Verdict::Ok, "{}", outcome.report.reason);
+        let payload = outcome.report.payload.unwrap();
+        assert_eq!(payload.bytes, size(program));
+        (String::from_utf8(outcome.stdout).unwrap(), payload.sha256.unwrap())
+    };
+    let expected = |is_large: bool| {
+        let (word, program) = if is_large { ("large", &large) } else { ("small", &small) };
+        (format!("{word} {}", size(program)), digests[usize::from(!is_large)].clone())
+    };
+    for _ in 0..6 {
+        assert_eq!(run(&large), expected(true));
+        pool.warm_up(&job(&native(), &large)).unwrap();
+    }
+    assert_eq!(sizes_that_wait(), [size(&large)].into(), "the one that comes again and again");
+    // Smaller and larger than what is there; nothing of either is left in the other.
+    for round in 0..12 {
+        let is_large = round % 5 == 4;
+        let program = if is_large { &large } else { &small };
+        assert_eq!(run(program), expected(is_large), "{round}");
+        pool.warm_up(&job(&native(), program)).unwrap();
+    }
+    let nothing_twice = [0].into();
+    run(&large);
+    run(&small);
+    for _ in 0..4 {
+        run(&large);
+        run(&small);
+        pool.warm_up(&job(&native(), &small)).unwrap();
+    }
+    assert_eq!(sizes_that_wait(), nothing_twice, "what comes in turns is not guessed");
+}
+
 #[test]
 fn pool_networks_are_shared_only_where_no_socket_can_be_made() {
     let _alone = alone();

@@ -142,7 +142,7 @@ pub struct Compiled {
     /// Lines that the payload's `/proc/<pid>/cgroup` must have, likewise.
     pub cgroup_lines: Vec<String>,
     /// Where leaves are made, to be swept of orphans.
-    pub world: Option<World>,
+    pub world: Option<Arc<World>>,
     /// Where roots are kept, to be swept of what dead writers have left.
     pub store: Option<Store>,
     /// Mounts that must be seen.
@@ -195,10 +195,12 @@ pub fn compile(request: Request) -> Result<Compiled> {
 }
 
 /// How a box is made before its job is known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Ahead {
     /// The empty network namespace that the box stays in: that of the thread which makes it.
     pub network: Option<u64>,
+    /// What it is likely to be given: copied beforehand, and replaced if it is something else.
+    pub payload: Option<Payload>,
 }
 
 /// Makes the plan of what was asked for and what was found. `ahead`: the job comes later.
@@ -210,9 +212,14 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let as_root = host.uid == 0;
     let payload_size = seen.payload_size();
     let Seen { payload, binds, outs, work, with_places, image, verified, store, notes: found } = seen;
+    let (is_ahead, network, likely) = match ahead {
+        Some(Ahead { network, payload }) => (true, network, payload),
+        None => (false, None, None),
+    };
     let payload = match payload {
         PayloadSeen::Open(payload) => Some(payload),
-        PayloadSeen::None | PayloadSeen::Later => None,
+        PayloadSeen::Later => likely,
+        PayloadSeen::None => None,
     };
     let policy = with_places.unwrap_or(request.policy);
     let degrade: BTreeSet<Layer> = policy.degrade.union(&request.degrade).copied().collect();
@@ -248,14 +255,14 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let ends = Ends { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
     let (streams, inside) = order::own_step(Step::MakePipes, 0, || {
         let (mut streams, inside) = streams::open(policy.limits.output, cut)?;
-        if ahead.is_none() {
+        if !is_ahead {
             streams.connect(ends)?;
         }
         Ok((streams, inside))
     })
     .map_err(|e| no_streams(&e))?;
     let pairs = || {
-        let job = ahead.map(|_| sys::fd::socket_pair()).transpose()?;
+        let job = is_ahead.then(sys::fd::socket_pair).transpose()?;
         Ok((sys::fd::socket_pair()?, sys::fd::pipe()?, job))
     };
     let ((control, control_child), (gate_read, gate_write), job) =
@@ -272,7 +279,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let filters = explaining.unwrap_or(ordinary);
     let compiled = filters.with_nonce(nonce);
     let (root, root_files) = images::root_plan(&image, request.root)?;
-    let entry = world.as_ref().map_or(Entry::None, World::entry);
+    let entry = world.as_deref().map_or(Entry::None, World::entry);
     let mut keep: Vec<RawFd> = [&control_child, &gate_read, &gate_write].map(|fd| fd.as_raw_fd()).into();
     keep.extend(job_child.iter().map(|fd| fd.as_raw_fd()));
     keep.extend(payload.iter().map(|p| p.file.as_raw_fd()));
@@ -291,7 +298,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         uid_text: ids(policy.user.uid)?,
         gid_text: ids(policy.user.gid)?,
         hostname: policy.hostname.clone().into_bytes(),
-        own_network: ahead.is_none_or(|ahead| ahead.network.is_none()),
+        own_network: network.is_none(),
         loopback: policy.network == Network::Loopback,
         control: control_child.as_raw_fd(),
         gate_read: gate_read.as_raw_fd(),
@@ -353,7 +360,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         image,
         verified,
         streams,
-        cgroup: world.as_ref().map(World::version),
+        cgroup: world.as_deref().map(World::version),
         cgroup_lines: Vec::new(),
         world,
         store,
@@ -366,7 +373,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         payload_name,
         control,
         job,
-        network: ahead.and_then(|ahead| ahead.network),
+        network,
         cpu: request.cpu,
         pipes,
         for_children,
@@ -441,8 +448,8 @@ fn find_cgroup(
     explicit: Option<&Path>,
     degrade: &BTreeSet<Layer>,
     missing: &mut Vec<(Layer, String)>,
-) -> Result<Option<World>> {
-    match cgroup::find(explicit) {
+) -> Result<Option<Arc<World>>> {
+    match cgroup::find_again(explicit) {
         Ok(world) => Ok(Some(world)),
         Err(unavailable) if degrade.contains(&Layer::Cgroup) => {
             missing.push((Layer::Cgroup, unavailable.reason));

@@ -2,7 +2,9 @@
 //!
 //! Everything is done and attested but for what the job brings: the payload's
 //! content, its arguments and its environment. P waits before its exec, with
-//! every layer in force; M waits for the job. M writes the payload's copy through
+//! every layer in force; M waits for the job. A payload that has come again and
+//! again is copied beforehand: if the job brings another one after all, that takes
+//! its place before anything is executed. M writes the payload's copy through
 //! a mount of its own, because the one in the box is read-only from the start and
 //! was attested as such; then it ends, as it does in any other launch, before the
 //! payload is let go. Nobody else ever holds the file open for writing: the exec
@@ -17,7 +19,7 @@ use std::sync::atomic::Ordering;
 
 use super::child::{Failed, Steps};
 use super::order::Step;
-use super::plan::Late;
+use super::plan::{Late, Plan};
 use super::root;
 use crate::sys::{fd, mount};
 
@@ -25,7 +27,7 @@ use crate::sys::{fd, mount};
 /// and exactly as much as the job says.
 pub const ROOM: u64 = 1 << 40;
 
-/// Child only: the payload's file, empty, and M's way to its content.
+/// Child only: the payload's file, with what is likely to be its content, and M's way to that.
 pub fn make_payload(
     steps: Steps,
     late: &Late,
@@ -37,6 +39,10 @@ pub fn make_payload(
     let apart = steps.call(Step::PayloadLater, || mount::open_tree_clone(dir.as_raw_fd(), c"", false))?;
     let file = steps.call(Step::PayloadCreate, || fd::openat(apart.as_raw_fd(), name, create, 0o600))?;
     steps.call(Step::PayloadCreate, || fd::fchmod(file.as_raw_fd(), mode))?;
+    let Plan { payload: likely, payload_size, .. } = *steps.plan;
+    if likely >= 0 {
+        steps.call(Step::PayloadCopy, || root::copy_all(file.as_raw_fd(), likely, 0, payload_size))?;
+    }
     late.file.store(file.into_raw_fd(), Ordering::Relaxed);
     Ok(())
 }
@@ -49,7 +55,14 @@ pub fn receive(steps: Steps) -> Result<(), Failed> {
     if file < 0 {
         return Ok(());
     }
-    steps.call(Step::PayloadCopy, || root::copy_all(file, from, 0, size))?;
+    let is_filled = steps.plan.payload >= 0;
+    if is_filled && from >= 0 {
+        steps.call(Step::PayloadCopy, || fd::empty(file))?;
+    }
+    // Nothing comes along where the likely one is the right one.
+    if from >= 0 || !is_filled {
+        steps.call(Step::PayloadCopy, || root::copy_all(file, from, 0, size))?;
+    }
     // The exec is refused while anybody can write the program. This process ends before it, too, but
     // the end of a process is no call that could be told to have failed.
     steps.call(Step::PayloadCopy, || fd::close(file))

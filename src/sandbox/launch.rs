@@ -6,6 +6,7 @@ mod waiting;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -36,6 +37,9 @@ const MAPS_WRITTEN: usize = 3;
 
 /// How long M may take to make two processes while a failed launch is taken down.
 const LAST_WORDS_MS: u16 = 2_000;
+
+/// How often one process looks for what others have left.
+const SWEEP_EVERY_NS: u64 = 1_000_000_000;
 
 /// Why it does not matter when a wait fails during a teardown.
 const REAPED: &str = "somebody has reaped it already";
@@ -230,9 +234,7 @@ impl<'a> Underway<'a> {
         self.tell(Step::WriteMaps)?;
         self.told = true;
         self.make_leaf()?;
-        if self.compiled.plan.late.is_none() {
-            self.sweep();
-        }
+        self.sweep_at_times();
         // Read now, needed when the box waits for it.
         no_matter(posture::Own::get(), "it is read again, and the failure told");
         let mut init_ready = false;
@@ -346,8 +348,15 @@ impl<'a> Underway<'a> {
         Ok(())
     }
 
-    /// While M builds the root: what supervisors that were killed have left goes.
-    fn sweep(&self) {
+    /// While M builds the root: what supervisors that were killed have left goes. Who launches one box
+    /// after the other does not look for it each time.
+    fn sweep_at_times(&self) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let (now, last) = (time::monotonic_ns(), LAST.load(Ordering::Relaxed));
+        if last != 0 && now.saturating_sub(last) < SWEEP_EVERY_NS {
+            return;
+        }
+        LAST.store(now, Ordering::Relaxed);
         if let Some(world) = &self.compiled.world {
             world.sweep();
         }

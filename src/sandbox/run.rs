@@ -143,9 +143,6 @@ fn supervised(
     cancel: &dyn Cancel,
 ) -> Outcome {
     let setup_ns = launched.started_ns.saturating_sub(begin);
-    if let Some(store) = &compiled.store {
-        no_matter(store.sweep_temporaries(), "the next start tries again");
-    }
     let digest = launched.payload_copy.take().filter(|_| compiled.want_digest).map(Digesting::begin);
     let facts = std::mem::take(&mut launched.facts);
     launched.facts.place = facts.place.clone();

@@ -56,15 +56,16 @@ impl Drop for Ahead {
 /// could be, in theory: once all other numbers have been used since the line before.
 pub fn hurry(killed: i32) {
     let Ok(threads) = fs::read_dir(format!("/proc/{killed}/task")) else { return };
-    let mut allowed = true;
     for thread in threads.flatten() {
-        let Some(tid) = thread.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        if allowed && Attributes::real_time().give(tid) != Err(Errno::EPERM) {
-            continue;
+        if let Some(tid) = thread.file_name().to_str().and_then(|name| name.parse().ok()) {
+            hurry_thread(tid);
         }
-        allowed = false;
+    }
+}
+
+/// The same for one thread, as pid 1 of a box is.
+pub fn hurry_thread(tid: i32) {
+    if Attributes::real_time().give(tid) == Err(Errno::EPERM) {
         no_matter(Attributes::of(tid).and_then(|a| a.in_small_pieces().give(tid)), AS_BEFORE);
     }
 }

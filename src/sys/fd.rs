@@ -144,6 +144,31 @@ pub fn read(fd: RawFd, buf: &mut [u8]) -> Result<usize> {
     unsafe { raw!(read, fd, buf.as_mut_ptr(), buf.len()) }
 }
 
+/// Reads as much as there is room for in `buf`, in the place of what it held. What is not read is not
+/// touched: memory of a large buffer comes with its content.
+///
+/// # References
+/// `read(2)`
+pub fn read_anew(fd: RawFd, buf: &mut Vec<u8>) -> Result<usize> {
+    buf.clear();
+    // SAFETY: the pointer and length are those of a live, writable buffer.
+    let n = unsafe { raw!(read, fd, buf.as_mut_ptr(), buf.capacity()) }?;
+    // SAFETY: the kernel has written so many bytes there, and no more than there was room for.
+    unsafe { buf.set_len(n) };
+    Ok(n)
+}
+
+/// Makes a file empty, to be written from its start.
+///
+/// # References
+/// `ftruncate(2)`, `lseek(2)`
+pub fn empty(fd: RawFd) -> Result<()> {
+    // SAFETY: acts on a descriptor's number only.
+    unsafe { raw!(ftruncate, fd, 0) }?;
+    // SAFETY: as above.
+    unsafe { raw!(lseek, fd, 0, libc::SEEK_SET) }.map(drop)
+}
+
 /// Writes at most `buf.len()` bytes.
 ///
 /// # References
@@ -334,7 +359,28 @@ pub fn send_with_fds<const N: usize>(
 /// # References
 /// `recvmsg(2)`, `unix(7)` (`SCM_RIGHTS`)
 pub fn recv_with_fds<const N: usize>(socket: RawFd, data: &mut [u8]) -> Result<(usize, [RawFd; N])> {
-    let mut iov = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    // SAFETY: the pointer and length are those of a live, writable buffer.
+    unsafe { recv_to(socket, data.as_mut_ptr(), data.len()) }
+}
+
+/// The same into the room that `data` has, in the place of what it held. No room is made: this allocates
+/// nothing, and memory of a large buffer comes with its content.
+///
+/// # References
+/// As [`recv_with_fds`]
+pub fn recv_anew_with_fds<const N: usize>(socket: RawFd, data: &mut Vec<u8>) -> Result<[RawFd; N]> {
+    data.clear();
+    // SAFETY: the pointer and length are those of a live, writable buffer.
+    let (n, fds) = unsafe { recv_to(socket, data.as_mut_ptr(), data.capacity()) }?;
+    // SAFETY: the kernel has written so many bytes there, and no more than there was room for.
+    unsafe { data.set_len(n) };
+    Ok(fds)
+}
+
+/// # Safety
+/// There are so many bytes to write to at `to`.
+unsafe fn recv_to<const N: usize>(socket: RawFd, to: *mut u8, room: usize) -> Result<(usize, [RawFd; N])> {
+    let mut iov = libc::iovec { iov_base: to.cast(), iov_len: room };
     let mut control =
         Rights { header: libc::cmsghdr { cmsg_len: 0, cmsg_level: 0, cmsg_type: 0 }, fds: [-1; N] };
     let mut message = libc::msghdr {
@@ -346,7 +392,8 @@ pub fn recv_with_fds<const N: usize>(socket: RawFd, data: &mut [u8]) -> Result<(
         msg_controllen: size_of::<Rights<N>>(),
         msg_flags: 0,
     };
-    // SAFETY: message points at a live iovec over `data` and at a live control buffer of the size given.
+    // SAFETY: message points at a live iovec over the caller's buffer and at a live control buffer of the
+    // size given.
     let n = unsafe { raw!(recvmsg, socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) }?;
     let carried = message.msg_controllen >= size_of::<libc::cmsghdr>()
         && control.header.cmsg_level == libc::SOL_SOCKET

@@ -39,10 +39,11 @@ pub fn message(argv: &StringArray, envp: &StringArray, payload_size: u64) -> Opt
     (words <= MOST_WORDS && out.len() <= MOST_BYTES).then_some(out)
 }
 
-/// Room for one message, and for the lists of pointers into it.
+/// Room for one message, and for the lists of pointers into it. Most are short: nothing of it is touched
+/// before it is needed, as every box has one.
 pub struct Words {
-    bytes: UnsafeCell<Box<[u8]>>,
-    pointers: UnsafeCell<Box<[usize]>>,
+    bytes: UnsafeCell<Vec<u8>>,
+    pointers: UnsafeCell<Vec<usize>>,
     /// Whether somebody has begun to fill it.
     taken: AtomicBool,
     /// Where the environment's list begins; 0 until everything is there.
@@ -62,8 +63,8 @@ impl std::fmt::Debug for Words {
 impl Default for Words {
     fn default() -> Self {
         Self {
-            bytes: UnsafeCell::new(vec![0; MOST_BYTES].into_boxed_slice()),
-            pointers: UnsafeCell::new(vec![0; MOST_WORDS].into_boxed_slice()),
+            bytes: UnsafeCell::new(Vec::with_capacity(MOST_BYTES)),
+            pointers: UnsafeCell::new(Vec::with_capacity(MOST_WORDS)),
             taken: AtomicBool::new(false),
             environment: AtomicUsize::new(0),
         }
@@ -85,15 +86,15 @@ impl Words {
         let bytes = unsafe { &mut *self.bytes.get() };
         // SAFETY: as above.
         let pointers = unsafe { &mut *self.pointers.get() };
-        let (n, fd) = loop {
-            match fd::recv_with_fds::<1>(socket, bytes) {
-                Ok((0, _)) => return Err(Errno::EPIPE),
-                Ok((n, [fd])) => break (n, fd),
+        let fd = loop {
+            match fd::recv_anew_with_fds::<1>(socket, bytes) {
+                Ok(_) if bytes.is_empty() => return Err(Errno::EPIPE),
+                Ok([fd]) => break fd,
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(e),
             }
         };
-        let (environment, size) = lay_out(&bytes[..n], pointers).ok_or(Errno::EBADMSG)?;
+        let (environment, size) = lay_out(bytes, pointers).ok_or(Errno::EBADMSG)?;
         self.environment.store(environment, Ordering::Release);
         Ok((size, fd))
     }
@@ -118,26 +119,28 @@ impl Words {
     }
 }
 
-/// Child only: makes the two lists. Answers where the second one begins and the
+/// Child only: makes the two lists, in the room that there is. Answers where the second one begins and the
 /// payload's size; `None`: the message is not whole.
-fn lay_out(message: &[u8], pointers: &mut [usize]) -> Option<(usize, u64)> {
+fn lay_out(message: &[u8], pointers: &mut Vec<usize>) -> Option<(usize, u64)> {
     let number = |at: usize| Some(u64::from_le_bytes(message.get(at..at + 8)?.try_into().ok()?));
     let argc = usize::try_from(number(HEAD[0])?).ok()?;
     let envc = usize::try_from(number(HEAD[1])?).ok()?;
     let size = number(HEAD[2])?;
     let environment = argc.checked_add(1)?;
     let last = environment.checked_add(envc)?;
-    if last >= pointers.len() {
+    // Beyond its capacity it would allocate.
+    if last >= pointers.capacity() {
         return None;
     }
+    pointers.clear();
     let mut rest = message.get(HEAD_BYTES..)?;
-    for (i, pointer) in pointers.iter_mut().enumerate().take(last + 1) {
+    for i in 0..=last {
         if i == argc || i == last {
-            *pointer = 0;
+            pointers.push(0);
             continue;
         }
         let end = rest.iter().position(|byte| *byte == 0)?;
-        *pointer = rest.as_ptr() as usize;
+        pointers.push(rest.as_ptr() as usize);
         rest = rest.get(end + 1..)?;
     }
     rest.is_empty().then_some((environment, size))
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn message_laid_out_gives_the_words_again() {
         let made = message(&strings(&["prog", "", "b c"]), &strings(&["A=1"]), 77).unwrap();
-        let mut pointers = vec![9; 16];
+        let mut pointers = Vec::with_capacity(16);
         assert_eq!(lay_out(&made, &mut pointers), Some((4, 77)));
         assert_eq!(read(&pointers), ["prog", "", "b c"]);
         assert_eq!(read(&pointers[4..]), ["A=1"]);
@@ -176,14 +179,14 @@ mod tests {
     fn message_that_is_not_whole_is_refused() {
         let made = message(&strings(&["prog", "x"]), &strings(&["A=1"]), 1).unwrap();
         for cut in 0..made.len() {
-            assert_eq!(lay_out(&made[..cut], &mut [0; 16]), None, "{cut}");
+            assert_eq!(lay_out(&made[..cut], &mut Vec::with_capacity(16)), None, "{cut}");
         }
         let longer = [&made[..], b"\0"].concat();
-        assert_eq!(lay_out(&longer, &mut [0; 16]), None);
-        assert_eq!(lay_out(&made, &mut [0; 4]), None, "no room");
+        assert_eq!(lay_out(&longer, &mut Vec::with_capacity(16)), None);
+        assert_eq!(lay_out(&made, &mut Vec::with_capacity(4)), None, "no room");
         let mut many = made;
         many[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(lay_out(&many, &mut [0; 16]), None);
+        assert_eq!(lay_out(&many, &mut Vec::with_capacity(16)), None);
     }
 
     #[test]

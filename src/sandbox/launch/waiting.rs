@@ -22,6 +22,9 @@ pub struct Waiting {
     facts: Facts,
     tmpfs: Vec<fs::File>,
     payload_copy: Option<fs::File>,
+    /// As long as this is open, the end of its last process does not wait for the end of its mounts,
+    /// which takes as long as the kernel needs to know that nobody looks at them any more.
+    mounts: Option<fs::File>,
 }
 
 /// What such a box is told.
@@ -53,6 +56,11 @@ impl Waiting {
         let all = [&self.middle, &self.init, &self.payload];
         let mut fds = all.map(|process| PollFd::new(process.pidfd.as_fd(), read));
         nix::poll::poll(&mut fds, PollTimeout::ZERO) == Ok(0)
+    }
+
+    /// What holds its mounts beyond its end. To be closed when there is time.
+    pub fn take_mounts(&mut self) -> Option<fs::File> {
+        self.mounts.take()
     }
 
     /// Gives it its job, and lets the payload go.
@@ -115,6 +123,7 @@ impl Underway<'_> {
             return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
         };
         let Self { middle, listener, facts, tmpfs, payload_copy, .. } = self;
-        Ok(Waiting { middle, init, payload, listener, facts, tmpfs, payload_copy })
+        let mounts = fs::File::open(format!("/proc/{}/ns/mnt", init.pid)).ok();
+        Ok(Waiting { middle, init, payload, listener, facts, tmpfs, payload_copy, mounts })
     }
 }

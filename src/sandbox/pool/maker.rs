@@ -1,11 +1,14 @@
 //! The threads that make boxes, and whose children these are: when such a thread
 //! ends, so does every box that it has made.
 
+use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
 use super::Shared;
 use super::kind::Kind;
+use super::payloads::Kept;
 use super::shelf::Task;
 use crate::error::{Result, no_matter};
 use crate::sandbox::compile::{self, Ahead, Compiled, Request, Seen};
@@ -15,12 +18,26 @@ use crate::sys::{process, signal};
 
 /// A box that waits for its job. Dropped, it is destroyed.
 #[derive(Debug)]
-pub struct Ready(Option<Box<(Compiled, Waiting)>>);
+pub struct Ready {
+    made: Option<Box<(Compiled, Waiting)>>,
+    /// The payload that it has already.
+    filled: Option<Arc<Kept>>,
+}
 
 impl Ready {
     /// Whether nobody has killed it meanwhile.
     pub fn is_whole(&self) -> bool {
-        self.0.as_ref().is_some_and(|both| both.1.is_whole())
+        self.made.as_ref().is_some_and(|both| both.1.is_whole())
+    }
+
+    /// Whether it has this payload already.
+    pub fn has(&self, payload: &Arc<Kept>) -> bool {
+        self.filled.as_ref().is_some_and(|filled| Arc::ptr_eq(filled, payload))
+    }
+
+    /// What keeps the end of its mounts for later.
+    pub fn take_mounts(&mut self) -> Option<File> {
+        self.made.as_mut().and_then(|both| both.1.take_mounts())
     }
 
     /// What of a job stays on this side of the box; `sha256` is the payload's, where it is known.
@@ -28,7 +45,7 @@ impl Ready {
     /// # Errors
     /// A stream of the caller's cannot be used.
     pub fn equip(&mut self, request: Request, seen: &Seen, sha256: Option<String>) -> Result<()> {
-        self.0.as_mut().map_or(Ok(()), |both| both.0.equip(request, seen, sha256))
+        self.made.as_mut().map_or(Ok(()), |both| both.0.equip(request, seen, sha256))
     }
 
     /// Gives it its job.
@@ -38,7 +55,7 @@ impl Ready {
         cancel: BorrowedFd<'_>,
     ) -> (Compiled, std::result::Result<Launched, Stopped>) {
         #[allow(clippy::unwrap_used, reason = "only this and drop take it, and each takes the whole")]
-        let (mut compiled, waiting) = *self.0.take().unwrap();
+        let (mut compiled, waiting) = *self.made.take().unwrap();
         let launched = waiting.start(&mut compiled, job, cancel);
         (compiled, launched)
     }
@@ -46,7 +63,7 @@ impl Ready {
 
 impl Drop for Ready {
     fn drop(&mut self) {
-        if let Some(both) = self.0.take() {
+        if let Some(both) = self.made.take() {
             let (mut compiled, waiting) = *both;
             waiting.destroy(&mut compiled);
             drop(run::remove(compiled.leaf.take()));
@@ -61,24 +78,30 @@ pub fn make_as_wanted(shared: &Shared) {
     let mut shelves = shared.lock();
     loop {
         match shelves.task() {
-            Task::Make(kind, seen) => {
+            Task::Make { kind, seen, likely } => {
                 drop(shelves);
-                let made = make(&kind, &seen, network);
-                shelves = shared.lock();
-                let unwanted = shelves.made(&kind, made);
+                let made = make(&kind, &seen, likely, network);
+                let unwanted = shared.lock().made(&kind, made);
                 shared.made.notify_all();
-                if unwanted.is_some() {
-                    drop(shelves);
-                    drop(unwanted);
-                    shelves = shared.lock();
-                }
+                drop(unwanted);
+                drop(shared.take_later());
+                shelves = shared.lock();
             }
             Task::Destroy(boxes) => {
                 drop(shelves);
                 drop(boxes);
                 shelves = shared.lock();
             }
-            Task::Rest(most) => shelves = shared.rest(shelves, most),
+            Task::Rest(most) => {
+                let later = shared.take_later();
+                if later.is_empty() {
+                    shelves = shared.rest(shelves, most);
+                } else {
+                    drop(shelves);
+                    drop(later);
+                    shelves = shared.lock();
+                }
+            }
             Task::End => {
                 let rest = shelves.rest();
                 drop(shelves);
@@ -96,13 +119,16 @@ pub fn empty_network() -> Option<u64> {
     std::fs::metadata("/proc/thread-self/ns/net").ok().map(|meta| meta.ino())
 }
 
-/// One box; `None`: it cannot be made, and one that is made for its job will tell why.
-pub fn make(kind: &Kind, seen: &Seen, network: Option<u64>) -> Option<Ready> {
+/// One box, with the payload that is likely to come; `None`: it cannot be made, and one that is made for
+/// its job will tell why.
+pub fn make(kind: &Kind, seen: &Seen, likely: Option<Arc<Kept>>, network: Option<u64>) -> Option<Ready> {
     let network = network.filter(|_| kind.shares_network());
-    let mut compiled = compile::assemble(kind.request(), seen.ahead(), Some(Ahead { network })).ok()?;
+    let payload = likely.as_ref().map(|kept| kept.as_payload()).transpose().ok()?;
+    let mut compiled =
+        compile::assemble(kind.request(), seen.ahead(), Some(Ahead { network, payload })).ok()?;
     let never = Canceller::new().ok()?;
     match launch::prepare(&mut compiled, crate::sandbox::Cancel::fd(&never).as_fd()) {
-        Ok(waiting) => Some(Ready(Some(Box::new((compiled, waiting))))),
+        Ok(waiting) => Some(Ready { made: Some(Box::new((compiled, waiting))), filled: likely }),
         Err(_) => {
             drop(run::remove(compiled.leaf.take()));
             None

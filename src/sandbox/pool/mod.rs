@@ -88,11 +88,18 @@ struct Shared {
     wanted: Condvar,
     /// For takers: a box was made, or cannot be.
     made: Condvar,
+    /// What holds the mounts of boxes that have ended: makers close it.
+    later: Mutex<Vec<File>>,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Shelves> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is dropped when there is time for it.
+    fn take_later(&self) -> Vec<File> {
+        std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A maker has nothing to do, for so long at most.
@@ -141,6 +148,7 @@ impl Pool {
             payloads: Mutex::default(),
             wanted: Condvar::new(),
             made: Condvar::new(),
+            later: Mutex::default(),
         });
         let cpus = usize::try_from(super::clock::usable_cpus()).unwrap_or(1);
         let mut pool = Self { shared, makers: Vec::new() };
@@ -173,7 +181,13 @@ impl Pool {
         let kept = |payload: &Payload| {
             self.shared.payloads.lock().unwrap_or_else(PoisonError::into_inner).kept(payload)
         };
-        serve(job, cancel, started, kept, |kind, seen| self.take(kind, seen, cancel))
+        let take = |kind, seen: &_, payload: Option<&_>| self.take(kind, seen, payload, cancel);
+        let (outcome, mounts) = serve(job, cancel, started, kept, take)?;
+        if let Some(mounts) = mounts {
+            self.shared.later.lock().unwrap_or_else(PoisonError::into_inner).push(mounts);
+            self.shared.wanted.notify_one();
+        }
+        Ok(outcome)
     }
 
     /// Starts a job, supervised by a thread of its own; comes back when the payload
@@ -213,10 +227,16 @@ impl Pool {
     }
 
     /// A box for a job of this kind; waits while one is being made.
-    fn take(&self, kind: Kind, seen: &Seen, cancel: &dyn Cancel) -> Taken<'_> {
+    fn take(
+        &self,
+        kind: Kind,
+        seen: &Seen,
+        payload: Option<&Arc<Kept>>,
+        cancel: &dyn Cancel,
+    ) -> Taken<'_> {
         let mut shelves = self.shared.lock();
         let at = shelves.find_or_add(kind, seen);
-        let kind = shelves.ask(at);
+        let kind = shelves.ask(at, payload);
         let mut told_to_end = false;
         let mut broken = 0;
         loop {
@@ -260,37 +280,40 @@ impl Drop for Pool {
     }
 }
 
-/// Runs a job in the box that `take` finds for its kind, or in one of its own.
+/// Runs a job in the box that `take` finds for its kind, or in one of its own. Answers as well what holds
+/// the mounts of a box that was made ahead: its end was not waited for.
 fn serve<'a>(
     job: Builder,
     cancel: &dyn Cancel,
     started: impl FnOnce(),
     kept: impl FnOnce(&Payload) -> Option<Arc<Kept>>,
-    take: impl FnOnce(Kind, &Seen) -> Taken<'a>,
-) -> Result<Outcome> {
+    take: impl FnOnce(Kind, &Seen, Option<&Arc<Kept>>) -> Taken<'a>,
+) -> Result<(Outcome, Option<File>)> {
     let begin = Begin::now()?;
     let request = job.into_request();
     let seen = compile::look(&request)?;
     let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
-        return alone(begin, request, seen, cancel, started);
+        return Ok((alone(begin, request, seen, cancel, started)?, None));
     };
-    match take(kind, &seen) {
+    let kept = seen.payload().and_then(kept);
+    match take(kind, &seen, kept.as_ref()) {
         Taken::Ready(mut ready, turn) => {
-            let kept = seen.payload().and_then(kept);
+            let has_it = kept.as_ref().is_some_and(|kept| ready.has(kept));
             ready.equip(request, &seen, kept.as_ref().map(|kept| kept.sha256.clone()))?;
             let file = kept.as_ref().map(|kept| &kept.file).or(seen.payload().map(|payload| &payload.file));
-            let job = Job { words: &words, payload: file.map(File::as_fd) };
+            let job = Job { words: &words, payload: file.filter(|_| !has_it).map(File::as_fd) };
+            let mounts = ready.take_mounts();
             let (compiled, launched) = ready.start(&job, cancel.fd());
             // The job's files stay open no longer than in any other run.
             drop(seen);
             let outcome = begin.finish(compiled, launched, cancel, started);
             drop(turn);
-            Ok(outcome)
+            Ok((outcome, mounts))
         }
-        Taken::Nothing => alone(begin, request, seen, cancel, started),
+        Taken::Nothing => Ok((alone(begin, request, seen, cancel, started)?, None)),
         Taken::Cancelled => {
             let compiled = compile::assemble(request, seen, None)?;
-            Ok(begin.finish(compiled, Err(Stopped::Cancelled), cancel, started))
+            Ok((begin.finish(compiled, Err(Stopped::Cancelled), cancel, started), None))
         }
     }
 }

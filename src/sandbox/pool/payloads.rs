@@ -11,6 +11,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::image::digest::Hasher;
 use crate::sandbox::compile::Payload;
+use crate::sys::fd;
 
 /// Largest file that is kept.
 const MOST_BYTES: u64 = 8 << 20;
@@ -66,6 +68,18 @@ pub struct Kept {
     pub file: File,
     /// Of that content.
     pub sha256: String,
+    size: u64,
+}
+
+impl Kept {
+    /// As a box is given it before its job is known.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn as_payload(&self) -> io::Result<Payload> {
+        let file = File::from(fd::above_stdio(OwnedFd::from(self.file.try_clone()?))?);
+        Ok(Payload { file, size: self.size, name: String::new() })
+    }
 }
 
 /// The last payloads, the one used last at the end.
@@ -107,10 +121,12 @@ fn keep(file: &File) -> io::Result<Kept> {
     from.rewind()?;
     let mut hasher = Hasher::new();
     let mut piece = vec![0; 64 << 10];
+    let mut size = 0;
     loop {
         match from.read(&mut piece)? {
             0 => break,
             n => {
+                size += n as u64;
                 hasher.update(&piece[..n]);
                 copy.write_all(&piece[..n])?;
             }
@@ -119,7 +135,7 @@ fn keep(file: &File) -> io::Result<Kept> {
     let seals =
         [SealFlag::F_SEAL_WRITE, SealFlag::F_SEAL_GROW, SealFlag::F_SEAL_SHRINK, SealFlag::F_SEAL_SEAL];
     fcntl(&copy, FcntlArg::F_ADD_SEALS(seals.into_iter().collect()))?;
-    Ok(Kept { file: copy, sha256: hasher.finish().to_string() })
+    Ok(Kept { file: copy, sha256: hasher.finish().to_string(), size })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::kind::Kind;
 use super::maker::Ready;
+use super::payloads::Kept;
 use crate::sandbox::compile::Seen;
 
 /// A kind that was not asked for during so many jobs is forgotten, with its boxes.
@@ -32,6 +33,10 @@ struct Shelf {
     last: u64,
     /// No box is tried before that job.
     refused_until: u64,
+    /// The payload of the last job, where it was known, and whether it was that of the job before, too:
+    /// then it is likely to come again.
+    last_payload: Option<Arc<Kept>>,
+    comes_again: bool,
 }
 
 /// All kinds.
@@ -69,7 +74,14 @@ pub enum State {
 /// What a maker is to do next.
 pub enum Task {
     /// Make a box of this kind.
-    Make(Arc<Kind>, Arc<Seen>),
+    Make {
+        /// Which.
+        kind: Arc<Kind>,
+        /// What was found for it.
+        seen: Arc<Seen>,
+        /// The payload that is likely to come.
+        likely: Option<Arc<Kept>>,
+    },
     /// Destroy these.
     Destroy(Vec<Ready>),
     /// Wait, for so long at most.
@@ -107,14 +119,20 @@ impl Shelves {
             asked: 0,
             last: self.jobs,
             refused_until: 0,
+            last_payload: None,
+            comes_again: false,
         });
         self.shelves.len() - 1
     }
 
-    /// Somebody wants a box from that shelf, and waits until [`Shelves::take`] answers.
-    pub fn ask(&mut self, at: usize) -> Arc<Kind> {
+    /// Somebody wants a box from that shelf for this payload, where it is known, and waits until
+    /// [`Shelves::take`] answers.
+    pub fn ask(&mut self, at: usize, payload: Option<&Arc<Kept>>) -> Arc<Kind> {
         self.jobs += 1;
         let shelf = &mut self.shelves[at];
+        let same = |last: &Arc<Kept>| payload.is_some_and(|payload| Arc::ptr_eq(last, payload));
+        shelf.comes_again = shelf.last_payload.as_ref().is_some_and(same);
+        shelf.last_payload = payload.cloned();
         (shelf.last, shelf.asked, shelf.waiting) = (self.jobs, shelf.asked + 1, shelf.waiting + 1);
         Arc::clone(&shelf.kind)
     }
@@ -199,7 +217,8 @@ impl Shelves {
             }
             Some(shelf) => {
                 shelf.making += 1;
-                Task::Make(Arc::clone(&shelf.kind), Arc::clone(&shelf.seen))
+                let (kind, seen) = (Arc::clone(&shelf.kind), Arc::clone(&shelf.seen));
+                Task::Make { kind, seen, likely: shelf.last_payload.clone().filter(|_| shelf.comes_again) }
             }
             None => Task::Rest(None),
         }

@@ -6,12 +6,14 @@
 //! that makes a box, runs a job in it and makes the next is spared that.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use super::kind::Kind;
 use super::maker;
-use super::payloads::Payloads;
+use super::payloads::{Kept, Payloads};
 use super::shelf::{Answer, Shelves, Task};
 use super::{Taken, is_readable, serve};
 use crate::error::Result;
@@ -26,6 +28,8 @@ pub struct Solo {
     shelves: RefCell<Shelves>,
     payloads: RefCell<Payloads>,
     network: Option<u64>,
+    /// What holds the mounts of boxes that have ended, until there is time.
+    later: RefCell<Vec<File>>,
     /// Its boxes are children of this thread.
     stays: PhantomData<*mut ()>,
 }
@@ -37,7 +41,7 @@ impl Solo {
     #[must_use]
     pub fn new() -> Self {
         let (shelves, network) = (RefCell::new(Shelves::new(1)), maker::empty_network());
-        Self { shelves, payloads: RefCell::default(), network, stays: PhantomData }
+        Self { shelves, payloads: RefCell::default(), network, later: RefCell::default(), stays: PhantomData }
     }
 
     /// Runs a job to its end; `cancel` can end it.
@@ -46,21 +50,24 @@ impl Solo {
     /// As [`Builder::run`].
     pub fn run_with(&self, job: Builder, cancel: &dyn Cancel) -> Result<Outcome> {
         let kept = |payload: &Payload| self.payloads.borrow_mut().kept(payload);
-        let outcome = serve(job, cancel, || {}, kept, |kind, seen| self.take(kind, seen));
+        let served = serve(job, cancel, || {}, kept, |kind, seen, kept| self.take(kind, seen, kept));
         self.shelves.borrow_mut().done();
-        outcome
+        let (outcome, mounts) = served?;
+        self.later.borrow_mut().extend(mounts);
+        Ok(outcome)
     }
 
     /// Makes boxes for jobs like the last ones, until there are enough or `until` is readable.
     pub fn make_ahead(&self, until: BorrowedFd<'_>) {
+        self.later.borrow_mut().clear();
         loop {
             if is_readable(until) {
                 return;
             }
             let task = self.shelves.borrow_mut().task();
             match task {
-                Task::Make(kind, seen) => {
-                    let made = maker::make(&kind, &seen, self.network);
+                Task::Make { kind, seen, likely } => {
+                    let made = maker::make(&kind, &seen, likely, self.network);
                     let unwanted = self.shelves.borrow_mut().made(&kind, made);
                     drop(unwanted);
                 }
@@ -70,10 +77,10 @@ impl Solo {
         }
     }
 
-    fn take(&self, kind: Kind, seen: &Seen) -> Taken<'static> {
+    fn take(&self, kind: Kind, seen: &Seen, payload: Option<&Arc<Kept>>) -> Taken<'static> {
         let mut shelves = self.shelves.borrow_mut();
         let at = shelves.find_or_add(kind, seen);
-        let kind = shelves.ask(at);
+        let kind = shelves.ask(at, payload);
         loop {
             match shelves.take(&kind, false) {
                 Answer::Box(ready) if ready.is_whole() => return Taken::Ready(ready, None),
@@ -88,7 +95,7 @@ impl Solo {
             }
         }
         drop(shelves.take(&kind, true));
-        match maker::make(&kind, seen, self.network) {
+        match maker::make(&kind, seen, None, self.network) {
             Some(ready) => Taken::Ready(ready, None),
             None => Taken::Nothing,
         }

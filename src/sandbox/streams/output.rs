@@ -2,8 +2,8 @@
 
 use crate::error::{errno_text, no_matter};
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ use nix::sys::eventfd::EventFd;
 use super::caller::{self, Caller};
 use super::terminal::Neutral;
 use super::{CHUNK, Output, copy_of, set_nonblocking};
+use crate::sys::{Errno, fd};
 
 /// Linux's device number of `/dev/null`.
 const DEV_NULL: u64 = nix::libc::makedev(1, 3);
@@ -109,7 +110,7 @@ impl Drain {
                         pump.finish();
                         Ok(())
                     }
-                    Ok(n) => start(pump, buf, n, Target::Caller(caller, neutral)).inspect_err(|_| {
+                    Ok(_) => start(pump, buf, Target::Caller(caller, neutral)).inspect_err(|_| {
                         // Nobody else will say so, and the end of the run waits for it.
                         self.shared.finished.store(true, Ordering::Release);
                     }),
@@ -175,13 +176,13 @@ impl Drain {
     }
 }
 
-/// A thread for a caller who may be slow. `n` bytes have been read already.
-fn start(mut pump: Pump, mut buf: Buffer, n: usize, mut to: Target) -> io::Result<()> {
+/// A thread for a caller who may be slow, to whom `buf` is to be handed on first.
+fn start(mut pump: Pump, mut buf: Buffer, mut to: Target) -> io::Result<()> {
     std::thread::Builder::new()
         .name("stockade-output".to_owned())
         .spawn(move || {
             caller::no_signals_here();
-            let mut turn = pump.move_on(&buf, n, &mut to);
+            let mut turn = pump.move_on(&buf, &mut to);
             loop {
                 match turn {
                     Turn::More => {}
@@ -223,11 +224,11 @@ impl Target {
 }
 
 /// What is on its way.
-struct Buffer(Box<[u8; CHUNK]>);
+struct Buffer(Vec<u8>);
 
 impl Buffer {
     fn new() -> Self {
-        Self(Box::new([0; CHUNK]))
+        Self(Vec::with_capacity(CHUNK))
     }
 }
 
@@ -246,9 +247,9 @@ struct Pump {
 impl Pump {
     fn read(&mut self, buf: &mut Buffer) -> io::Result<usize> {
         loop {
-            match self.from.read(&mut buf.0[..]) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                answer => return answer,
+            match fd::read_anew(self.from.as_raw_fd(), &mut buf.0) {
+                Err(Errno::EINTR) => {}
+                answer => return Ok(answer?),
             }
         }
     }
@@ -256,7 +257,7 @@ impl Pump {
     fn turn(&mut self, buf: &mut Buffer, to: &mut Target) -> Turn {
         match self.read(buf) {
             Ok(0) => Turn::End,
-            Ok(n) => self.move_on(buf, n, to),
+            Ok(_) => self.move_on(buf, to),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Turn::Empty,
             Err(_) => Turn::End,
         }
@@ -264,7 +265,8 @@ impl Pump {
 
     /// Hands on what was read, up to the limit. Beyond it everything goes into the void: with `cut` for
     /// good, else until the kill, so that the payload dies of that and not of a closed pipe.
-    fn move_on(&mut self, buf: &Buffer, n: usize, to: &mut Target) -> Turn {
+    fn move_on(&mut self, buf: &Buffer, to: &mut Target) -> Turn {
+        let n = buf.0.len();
         let before = self.shared.bytes.load(Ordering::Relaxed);
         let room = usize::try_from(self.cap.saturating_sub(before)).unwrap_or(usize::MAX);
         let kept = n.min(room);

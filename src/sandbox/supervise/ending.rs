@@ -33,7 +33,7 @@ impl Supervisor<'_> {
     pub(super) fn take_down(&mut self) {
         self.meter.look();
         self.kill_all();
-        urgency::hurry(self.launched.init.pid);
+        urgency::hurry_thread(self.launched.init.pid);
         let deadline = time::monotonic_ns() + PATIENCE_NS;
         let mark = Mark::PidNamespace(self.launched.facts.place.namespaces[2]);
         let known = [self.launched.init.pid, self.launched.payload.pid];

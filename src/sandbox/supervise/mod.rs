@@ -82,6 +82,18 @@ struct Next {
     watch_at: u64,
 }
 
+impl Next {
+    /// What has just begun has used nothing, which is as exact as it gets: the first look comes when it
+    /// could have. Many a program is over before.
+    fn after_the_start(clock: &CpuClock, meter: &Meter) -> Self {
+        let (cpu_at, cpu_exact) = match clock.after(0, true) {
+            Look::Again { after, exact } => (ns(after), exact),
+            Look::Over => (0, true),
+        };
+        Self { cpu_at, cpu_exact, watch_at: meter.watch_every().map_or(0, ns) }
+    }
+}
+
 fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -193,7 +205,7 @@ impl<'a> Supervisor<'a> {
     fn watch_until_end(&mut self) -> io::Result<()> {
         let cpus = clock::usable_cpus();
         let clock = CpuClock::new(self.limits.cpu_ns, cpus.min(u64::from(self.limits.processes)));
-        let mut next = Next { cpu_at: 0, cpu_exact: false, watch_at: 0 };
+        let mut next = Next::after_the_start(&clock, &self.meter);
         while self.ended.is_none() {
             match self.killed_ns {
                 None => self.look_at_limits(&clock, &mut next)?,
