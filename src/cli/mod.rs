@@ -99,6 +99,7 @@ pub fn command() -> clap::Command {
 
 /// Parses, runs, and turns everything into a status.
 pub fn main() -> ExitCode {
+    stockade::sys::process::grow_heap_in_large_steps();
     // The payload of the escape check is this program itself, started with a private argument.
     let mut words = std::env::args_os().skip(1);
     match words.next() {

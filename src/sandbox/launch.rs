@@ -23,6 +23,7 @@ use super::namespaces::{HOST_ID_BASE, at_birth};
 use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
 use super::strays::{self, Awaited, Mark};
+use super::urgency;
 use crate::Layer;
 use crate::error::{errno_text, io_text, no_matter};
 use crate::sys::process::Ended;
@@ -150,7 +151,7 @@ struct Underway<'a> {
 /// Nothing of the box is left then but its cgroup.
 pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launched, Stopped> {
     let mut underway = Underway::begin(compiled, cancel)?;
-    match underway.follow().and_then(|()| underway.go()) {
+    match underway.follow().and_then(|()| Ok((underway.baseline()?, underway.go()?))) {
         Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
         Err(stopped) => Err(underway.give_up(stopped)),
     }
@@ -264,26 +265,33 @@ impl<'a> Underway<'a> {
         self.judge()
     }
 
-    /// The word to go.
-    fn go(&mut self) -> Result<(Counters, u64), Stopped> {
+    /// What has been used so far, by the set-up.
+    fn baseline(&mut self) -> Result<Counters, Stopped> {
+        match &self.compiled.leaf {
+            Some(leaf) => own_step(Step::Attest, 0, || leaf.baseline())
+                .map_err(|e| unreadable("the cgroup's counters", &e)),
+            None => {
+                let payload = self.payload.as_ref().map_or(0, |p| p.pid);
+                self.facts.before_ns = time::process_cpu_ns(payload).unwrap_or(0);
+                Ok(Counters::default())
+            }
+        }
+    }
+
+    /// The word to go; answers when that was.
+    fn go(&mut self) -> Result<u64, Stopped> {
         if let (Some(cpu), Some(payload)) = (self.compiled.cpu, &self.payload) {
             own_step(Step::PinCpu, cpu, || pin(payload.pid, cpu)).map_err(|e| {
                 let errno = e.raw_os_error().unwrap_or(0);
                 Stopped::Failed(describe(Step::PinCpu, &format!("CPU {cpu}"), errno))
             })?;
         }
-        let baseline = match &self.compiled.leaf {
-            Some(leaf) => own_step(Step::Attest, 0, || leaf.baseline())
-                .map_err(|e| unreadable("the cgroup's counters", &e))?,
-            None => {
-                let payload = self.payload.as_ref().map_or(0, |p| p.pid);
-                self.facts.before_ns = time::process_cpu_ns(payload).unwrap_or(0);
-                Counters::default()
-            }
-        };
+        if let Some(init) = &self.init {
+            urgency::no_hurry(init.pid);
+        }
         let started_ns = time::monotonic_ns();
         self.tell(Step::Acknowledge)?;
-        Ok((baseline, started_ns))
+        Ok(started_ns)
     }
 
     fn open(&self, pid: i32) -> Result<Process, Stopped> {

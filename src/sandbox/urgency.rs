@@ -49,6 +49,34 @@ impl Drop for Ahead {
     }
 }
 
+/// The calling thread, which waits for work that is not urgent, takes no CPU from whoever wakes it.
+#[derive(Debug)]
+pub struct Behind {
+    before: Option<Attributes>,
+}
+
+impl Behind {
+    /// From now on. What the thread starts meanwhile stays behind as well.
+    #[must_use]
+    pub fn of_others() -> Self {
+        let ordinary = |before: &Attributes| before.is_ordinary() && Attributes::patient().give(0).is_ok();
+        Self { before: Attributes::of(0).ok().filter(ordinary) }
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            no_matter(before.give(0), "whoever may wait may stop waiting");
+        }
+    }
+}
+
+/// Pid 1 of a box has a last thing to do when the payload is executed: it does not take the CPU from that.
+pub fn no_hurry(init: i32) {
+    no_matter(Attributes::patient().give(init), "the payload begins a little later then");
+}
+
 /// Lets a process that has been killed, and is not yet waited for, come to its end.
 ///
 /// Only after the kill: from then on none of its threads runs a line of its own

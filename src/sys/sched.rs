@@ -31,6 +31,14 @@ impl Attributes {
         Self { policy, flags: SCHED_FLAG_RESET_ON_FORK, priority: 1, ..Self::empty() }
     }
 
+    /// The same share of a CPU as anybody, but it is never taken from another in the moment of waking up.
+    #[must_use]
+    pub fn patient() -> Self {
+        #[allow(clippy::cast_sign_loss)] // a small constant
+        let policy = libc::SCHED_BATCH as u32;
+        Self { policy, ..Self::empty() }
+    }
+
     /// The same share of a CPU, in the smallest pieces, which come sooner. Anybody
     /// may ask for it; before Linux 6.12 it changes nothing.
     #[must_use]
@@ -50,6 +58,12 @@ impl Attributes {
     pub fn is_real_time(&self) -> bool {
         let policy = i32::try_from(self.policy).unwrap_or(-1);
         [libc::SCHED_FIFO, libc::SCHED_RR, libc::SCHED_DEADLINE].contains(&policy)
+    }
+
+    /// Whether it is nothing but one among others, with no nice value of its own.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        i32::try_from(self.policy) == Ok(libc::SCHED_OTHER) && self.nice == 0
     }
 
     fn empty() -> Self {

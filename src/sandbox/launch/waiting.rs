@@ -74,8 +74,14 @@ impl Waiting {
         cancel: BorrowedFd<'_>,
     ) -> Result<Launched, Stopped> {
         let mut underway = self.underway(compiled, cancel);
-        let started = underway.hand(job).and_then(|()| underway.see_middle_off());
-        match started.and_then(|()| underway.go()) {
+        let start = |underway: &mut Underway<'_>| {
+            underway.hand(job)?;
+            // Beside M: the payload's process does nothing meanwhile.
+            let baseline = underway.baseline()?;
+            underway.see_middle_off()?;
+            Ok((baseline, underway.go()?))
+        };
+        match start(&mut underway) {
             Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
             Err(stopped) => Err(underway.give_up(stopped)),
         }

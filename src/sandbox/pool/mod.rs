@@ -40,6 +40,7 @@ use super::compile::{self, Payload, Request, Seen};
 use super::launch::{self, Job, Stopped};
 use super::run::{Begin, Builder, Canceller, Outcome, Running};
 use super::supervise::Cancel;
+use super::urgency::Behind;
 use crate::error::{Error, Kind as ErrorKind, Result, io_text, no_matter};
 use crate::sys::words;
 
@@ -104,6 +105,7 @@ impl Shared {
 
     /// A maker has nothing to do, for so long at most.
     fn rest<'a>(&self, shelves: MutexGuard<'a, Shelves>, most: Option<Duration>) -> MutexGuard<'a, Shelves> {
+        let _behind = Behind::of_others();
         match most {
             None => self.wanted.wait(shelves).unwrap_or_else(PoisonError::into_inner),
             Some(most) => self.wanted.wait_timeout(shelves, most).unwrap_or_else(PoisonError::into_inner).0,
@@ -242,7 +244,6 @@ impl Pool {
         loop {
             match shelves.take(&kind, told_to_end) {
                 shelf::Answer::Box(ready) => {
-                    self.shared.wanted.notify_all();
                     drop(shelves);
                     let turn = Turn(&self.shared);
                     if ready.is_whole() {
@@ -304,6 +305,10 @@ fn serve<'a>(
             let job = Job { words: &words, payload: file.filter(|_| !has_it).map(File::as_fd) };
             let mounts = ready.take_mounts();
             let (compiled, launched) = ready.start(&job, cancel.fd());
+            // Not before: while this job is on its way, nobody else needs the machine.
+            if let Some(turn) = &turn {
+                turn.0.wanted.notify_all();
+            }
             // The job's files stay open no longer than in any other run.
             drop(seen);
             let outcome = begin.finish(compiled, launched, cancel, started);

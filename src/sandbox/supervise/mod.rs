@@ -196,6 +196,10 @@ impl<'a> Supervisor<'a> {
             // Reaping may have to wait, busily, for what the last thread of it has not finished yet:
             // on this CPU, where it comes only after whoever goes ahead.
             self.ahead = None;
+            // What is left of the box can end meanwhile, where the kernel has counted what it used.
+            if self.exec_done && matches!(self.meter, Meter::Cgroup { .. }) {
+                self.launched.init.kill();
+            }
             self.ended = process::wait(payload, false).ok();
         }
         self.ended.is_some()
