@@ -52,7 +52,7 @@ const INIT_CALLS: [i64; 9] = [
 #[derive(Debug)]
 pub struct Request {
     /// The policy, overrides applied.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The host file that is the payload; `None`: an image runs by itself.
     pub program: Option<PathBuf>,
     /// An image in place of the policy's.
@@ -96,7 +96,7 @@ pub struct Request {
 impl Request {
     /// For an image that runs by itself, where nothing else is said.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: Arc<Policy>) -> Self {
         Self {
             policy,
             program: None,
@@ -128,7 +128,7 @@ pub struct Compiled {
     /// What the children follow.
     pub plan: Plan,
     /// The policy in force.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The root.
     pub image: Arc<Root>,
     /// How it was looked at.
@@ -221,7 +221,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         PayloadSeen::Later => likely,
         PayloadSeen::None => None,
     };
-    let policy = with_places.unwrap_or(request.policy);
+    let policy = with_places.map_or(request.policy, Arc::new);
     let degrade: BTreeSet<Layer> = policy.degrade.union(&request.degrade).copied().collect();
     let mut missing = Vec::new();
     let mut notes = request.notes;
@@ -275,7 +275,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let nonce = nonce()?;
     let explainer = request
         .explain
-        .then(|| Explainer::new(policy.clone(), request.binds, ordinary.with_nonce(nonce), nonce));
+        .then(|| Explainer::new(Policy::clone(&policy), request.binds, ordinary.with_nonce(nonce), nonce));
     let filters = explaining.unwrap_or(ordinary);
     let compiled = filters.with_nonce(nonce);
     let (root, root_files) = images::root_plan(&image, request.root)?;

@@ -408,17 +408,17 @@ pub struct Sandbox;
 impl Sandbox {
     /// A request for running `program` under `policy`. Standard input is empty,
     /// and output goes nowhere, unless something else is said.
-    pub fn builder(policy: Policy, program: impl Into<PathBuf>) -> Builder {
-        Self::request(policy, Some(program.into()), None)
+    pub fn builder(policy: impl Into<Arc<Policy>>, program: impl Into<PathBuf>) -> Builder {
+        Self::request(policy.into(), Some(program.into()), None)
     }
 
     /// A request for running an image of the store by itself, without a payload:
     /// the policy's command does not name any. See [`super::images::start`].
-    pub fn image(policy: Policy, image: Digest) -> Builder {
-        Self::request(policy, None, Some(image))
+    pub fn image(policy: impl Into<Arc<Policy>>, image: Digest) -> Builder {
+        Self::request(policy.into(), None, Some(image))
     }
 
-    fn request(policy: Policy, program: Option<PathBuf>, image: Option<Digest>) -> Builder {
+    fn request(policy: Arc<Policy>, program: Option<PathBuf>, image: Option<Digest>) -> Builder {
         Builder { request: Request { program, image, ..Request::new(policy) } }
     }
 }

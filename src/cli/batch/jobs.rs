@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stockade::Layer;
 use stockade::batch::Job;
 use stockade::error::{Error, Kind, Result};
-use stockade::policy::{Policy, is_file_argument};
+use stockade::policy::{Overrides, Policy, is_file_argument};
 use stockade::sandbox::{Bind, Builder, Input, Output, Sandbox, StoreChoice};
 
 use crate::cli::{files, policy, run};
@@ -28,16 +28,16 @@ pub struct Defaults {
 /// Policies by the name that they were asked for: each is read once, so that all jobs of a batch
 /// that name the same one run under the same one.
 #[derive(Debug, Default)]
-pub struct Policies(Mutex<HashMap<String, Policy>>);
+pub struct Policies(Mutex<HashMap<String, Arc<Policy>>>);
 
 impl Policies {
-    fn load(&self, name: &str) -> Result<Policy> {
+    fn load(&self, name: &str) -> Result<Arc<Policy>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(policy) = known.get(name) {
-            return Ok(policy.clone());
+            return Ok(Arc::clone(policy));
         }
-        let policy = policy::load(name)?;
-        known.insert(name.to_owned(), policy.clone());
+        let policy = Arc::new(policy::load(name)?);
+        known.insert(name.to_owned(), Arc::clone(&policy));
         Ok(policy)
     }
 }
@@ -59,15 +59,19 @@ impl Defaults {
         let name = job.policy.as_deref().or(self.policy.as_deref());
         let given = name.map(|name| policies.load(name)).transpose()?;
         let start = match &job.image {
-            Some(image) => Some(run::start(image, &self.store, given.clone())?),
+            Some(image) => Some(run::start(image, &self.store, given.as_deref().cloned())?),
             None => None,
         };
         let policy = match (&start, given) {
-            (Some(start), _) => start.policy.clone(),
+            (Some(start), _) => Arc::new(start.policy.clone()),
             (None, Some(policy)) => policy,
             (None, None) => policies.load("native")?,
         };
-        let policy = policy.with_overrides(&job.limits.overrides())?;
+        let overrides = job.limits.overrides();
+        let policy = match overrides == Overrides::default() {
+            true => policy,
+            false => Arc::new(policy.with_overrides(&overrides)?),
+        };
         let binds = binds(&job, name)?;
         let mut builder = match (start, job.program) {
             (Some(start), None) if !start.takes_payload => {

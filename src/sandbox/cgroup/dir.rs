@@ -234,19 +234,22 @@ impl Made {
 
     /// Opens a file in it for reading.
     pub fn open(&self, name: &str) -> Result<File, LeafError> {
-        let path = self.path.join(name);
-        File::open(&path).map_err(|error| LeafError {
-            step: Step::SetLimit,
-            what: format!("open {}", path.display()),
-            path,
-            error,
-        })
+        self.open_as(name, OpenOptions::new().read(true))
+    }
+
+    /// Opens a file in it for both.
+    pub fn open_both(&self, name: &str) -> Result<File, LeafError> {
+        self.open_as(name, OpenOptions::new().read(true).write(true))
     }
 
     /// Opens a file in it for writing.
     pub fn open_write(&self, name: &str) -> Result<File, LeafError> {
+        self.open_as(name, OpenOptions::new().write(true))
+    }
+
+    fn open_as(&self, name: &str, how: &OpenOptions) -> Result<File, LeafError> {
         let path = self.path.join(name);
-        OpenOptions::new().write(true).open(&path).map_err(|error| LeafError {
+        how.open(&path).map_err(|error| LeafError {
             step: Step::SetLimit,
             what: format!("open {}", path.display()),
             path,

@@ -369,6 +369,15 @@ impl Leaf {
         }
     }
 
+    /// Whether the kernel counts no process in it, not even one that is still to be waited for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.0 {
+            LeafKind::V1(l) => l.is_empty(),
+            LeafKind::V2(l) => l.is_empty(),
+        }
+    }
+
     /// Processes in it, as the supervisor sees them.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::error::no_matter;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::poll::PollFlags;
@@ -132,6 +133,7 @@ pub struct Leaf {
     oom_control: File,
     pids_peak: Option<File>,
     pids_events: File,
+    pids_current: File,
     event: Option<EventFd>,
     lines: Vec<String>,
 }
@@ -152,11 +154,12 @@ impl Leaf {
             tasks,
             usage: cpu_dir.open("cpuacct.usage")?,
             stat: cpu_dir.open("cpuacct.stat")?,
-            peak: memory.open("memory.max_usage_in_bytes")?,
+            peak: memory.open_both("memory.max_usage_in_bytes")?,
             event: register(&memory, &oom_control),
             oom_control,
             pids_peak: pids_dir.has("pids.peak").then(|| pids_dir.open("pids.peak")).transpose()?,
             pids_events: pids_dir.open("pids.events")?,
+            pids_current: pids_dir.open("pids.current")?,
             lines,
             memory,
             pids,
@@ -173,8 +176,7 @@ impl Leaf {
     }
 
     pub fn baseline(&self) -> io::Result<Counters> {
-        let mut peak = self.memory.open_write("memory.max_usage_in_bytes").map_err(|e| e.error)?;
-        peak.write_all(b"0")?;
+        self.peak.write_at(b"0", 0)?;
         self.counters()
     }
 
@@ -204,6 +206,10 @@ impl Leaf {
         if let Some(event) = &self.event {
             no_matter(event.read(), "an empty counter is as good as a cleared one");
         }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        dir::number(&self.pids_current).is_ok_and(|number| number == 0)
     }
 
     pub fn processes(&self) -> io::Result<Vec<i32>> {

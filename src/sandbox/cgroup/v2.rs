@@ -293,6 +293,7 @@ pub struct Leaf {
     memory_events: File,
     pids_peak: Option<File>,
     pids_events: File,
+    pids_current: File,
     path: String,
 }
 
@@ -333,6 +334,7 @@ impl Leaf {
             memory_events: dir.open("memory.events")?,
             pids_peak: optional("pids.peak")?,
             pids_events: dir.open("pids.events")?,
+            pids_current: dir.open("pids.current")?,
             path,
             dir,
         })
@@ -385,6 +387,10 @@ impl Leaf {
 
     pub fn kill(&self) -> io::Result<()> {
         self.dir.open_write("cgroup.kill").map_err(|e| e.error)?.write_all(b"1")
+    }
+
+    pub fn is_empty(&self) -> bool {
+        dir::number(&self.pids_current).is_ok_and(|number| number == 0)
     }
 
     pub fn processes(&self) -> io::Result<Vec<i32>> {

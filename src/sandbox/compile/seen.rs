@@ -76,7 +76,7 @@ pub fn look(request: &Request) -> Result<Seen> {
     let (outs, with_places) = match request.outs.is_empty() {
         true => (Vec::new(), None),
         false => {
-            let mut policy = request.policy.clone();
+            let mut policy = Policy::clone(&request.policy);
             (out::open_all(&request.outs, &mut policy)?, Some(policy))
         }
     };

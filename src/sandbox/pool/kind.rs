@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::Layer;
 use crate::image::RootSource;
@@ -17,7 +18,7 @@ const SOCKETS: [i64; 3] = [libc::SYS_socket, libc::SYS_socketpair, libc::SYS_io_
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kind {
     /// Limits and all.
-    policy: Policy,
+    policy: Arc<Policy>,
     /// The image's id, and where its tree is: path, device, inode.
     image: (String, PathBuf, u64, u64),
     root: RootChoice,
@@ -41,7 +42,7 @@ impl Kind {
             return None;
         }
         Some(Self {
-            policy: request.policy.clone(),
+            policy: Arc::clone(&request.policy),
             image: (seen.image.id.clone(), path.clone(), *dev, *ino),
             root: request.root,
             degrade: request.degrade.clone(),
@@ -65,7 +66,7 @@ impl Kind {
             degrade: self.degrade.clone(),
             cgroup: self.cgroup.clone(),
             store: StoreChoice::None,
-            ..Request::new(self.policy.clone())
+            ..Request::new(Arc::clone(&self.policy))
         }
     }
 }

@@ -29,11 +29,30 @@ const LAST_BYTES: Duration = Duration::from_millis(200);
 const LAST_COUNT: Duration = Duration::from_millis(100);
 
 impl Supervisor<'_> {
-    /// Pid 1 dies and takes everything along; then it is waited for.
-    pub(super) fn take_down(&mut self) {
+    /// Pid 1 dies and takes everything along; then it is waited for. Answers whether that is still to be
+    /// done: where nobody else is left, everything has been counted, and it ends beside what comes next.
+    pub(super) fn take_down(&mut self) -> bool {
         self.meter.look();
         self.kill_all();
         urgency::hurry_thread(self.launched.init.pid);
+        let nobody_left = match &self.meter {
+            Meter::Cgroup { leaf, .. } => self.ended.is_some() && leaf.is_empty(),
+            Meter::Watch(_) => false,
+        };
+        if !nobody_left {
+            self.see_off();
+        }
+        if self.ended.is_none() {
+            self.ended_ns = self.since_start();
+        }
+        self.evidence.wall_ns = self.ended_ns;
+        self.evidence.ended = self.ended.map(|(ended, _)| ended);
+        self.evidence.payload = self.ended.map(|(_, usage)| usage).unwrap_or_default();
+        nobody_left
+    }
+
+    /// Waits for the end of pid 1, and of whoever it has not taken along.
+    pub(super) fn see_off(&mut self) {
         let deadline = time::monotonic_ns() + PATIENCE_NS;
         let mark = Mark::PidNamespace(self.launched.facts.place.namespaces[2]);
         let known = [self.launched.init.pid, self.launched.payload.pid];
@@ -59,18 +78,15 @@ impl Supervisor<'_> {
             }
         }
         self.empty_leaf(deadline);
-        if self.ended.is_none() {
-            self.ended_ns = self.since_start();
-        }
-        self.evidence.wall_ns = self.ended_ns;
-        self.evidence.ended = self.ended.map(|(ended, _)| ended);
-        self.evidence.payload = self.ended.map(|(_, usage)| usage).unwrap_or_default();
     }
 
     /// Nothing is in the cgroup any more: pid 1 has taken it along. Should it ever not have been
     /// everything's pid 1, this ends the rest.
     fn empty_leaf(&self, deadline: u64) {
         let Meter::Cgroup { leaf, .. } = &self.meter else { return };
+        if leaf.is_empty() {
+            return;
+        }
         while matches!(leaf.kill_the_rest(), Ok(false)) && time::monotonic_ns() < deadline {
             std::thread::sleep(BETWEEN_KILLS);
         }

@@ -148,8 +148,11 @@ impl<'a> Supervisor<'a> {
             self.fail(format!("the supervisor cannot watch the box: {}", io_text(&e)));
         }
         self.last_news();
-        self.take_down();
+        let pid_one_goes = self.take_down();
         self.collect();
+        if pid_one_goes {
+            self.see_off();
+        }
         let teardown_ns = self.since_start().saturating_sub(self.ended_ns);
         self.ahead = None;
         self.streams.stop_input();
