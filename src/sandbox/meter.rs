@@ -23,6 +23,15 @@ pub enum Meter {
 }
 
 impl Meter {
+    /// Takes away what has counted; answers what stays all the same.
+    #[must_use]
+    pub fn remove(&mut self) -> Vec<String> {
+        match self {
+            Meter::Cgroup { leaf, .. } => leaf.remove(),
+            Meter::Watch(_) => Vec::new(),
+        }
+    }
+
     /// Processes of the box, pid 1 not counted.
     #[must_use]
     pub fn processes(&self) -> Vec<i32> {

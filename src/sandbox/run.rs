@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -18,14 +18,16 @@ use super::images::{RootChoice, StoreChoice};
 use super::launch::{self, Facts, Launched, Stopped};
 use super::meter::Meter;
 use super::out::{self, Collected, Out};
+use super::plan::Plan;
 use super::root::Bind;
 use super::streams::{Input, Output};
-use super::supervise::{Cancel, Supervisor};
+use super::supervise::{Cancel, Supervised, Supervisor};
 use super::verify;
 use super::watch::{self, Watch};
 use super::work::Work;
 use crate::Layer;
 use crate::error::{Error, Kind, Result, errno_text, io_text, no_matter};
+use crate::image::Root;
 use crate::image::digest::Digest;
 use crate::policy::model::{OnViolation, Policy, Verify};
 use crate::report::evidence::{Evidence, Rule};
@@ -55,7 +57,27 @@ pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Res
     let begin = Begin::now()?;
     let mut compiled = compile::compile(request)?;
     let launched = launch::launch(&mut compiled, cancel.fd());
-    Ok(begin.finish(compiled, launched, cancel, started))
+    Ok(begin.finish(compiled, launched, cancel, started).0)
+}
+
+/// What is left of a box that has ended: memory and descriptors of this process alone, which can go when
+/// there is time for it.
+#[derive(Debug)]
+pub struct Remains {
+    _plan: Plan,
+    _meter: Option<Meter>,
+    _image: Arc<Root>,
+    _sockets: (OwnedFd, Option<OwnedFd>),
+    /// What held its mounts.
+    pub mounts: Option<File>,
+}
+
+impl Remains {
+    /// The caller's own descriptors are closed here and now.
+    fn of(compiled: Compiled, meter: Option<Meter>) -> Self {
+        let Compiled { plan, image, control, job, .. } = compiled;
+        Self { _plan: plan, _meter: meter, _image: image, _sockets: (control, job), mounts: None }
+    }
 }
 
 /// A run that was asked for.
@@ -83,7 +105,7 @@ impl Begin {
         launched: std::result::Result<Launched, Stopped>,
         cancel: &dyn Cancel,
         started: impl FnOnce(),
-    ) -> Outcome {
+    ) -> (Outcome, Remains) {
         match launched {
             Ok(launched) => {
                 started();
@@ -114,7 +136,7 @@ fn not_launched(
     mut compiled: Compiled,
     stopped: Stopped,
     cancel: &dyn Cancel,
-) -> Outcome {
+) -> (Outcome, Remains) {
     let setup_ns = time::monotonic_ns().saturating_sub(begin);
     let mut evidence = Evidence { limits: Some(compiled.policy.limits.clone()), ..Evidence::none() };
     match stopped {
@@ -127,11 +149,8 @@ fn not_launched(
     let left = remove(compiled.leaf.take());
     let facts = Facts::default();
     let times = Times { setup_ns, teardown_ns: 0, ran: false };
-    Outcome {
-        report: report(id, &compiled, &facts, &evidence, &times, None, left),
-        stdout: Vec::new(),
-        stderr: Vec::new(),
-    }
+    let report = report(id, &compiled, &facts, &evidence, &times, None, left);
+    (Outcome { report, stdout: Vec::new(), stderr: Vec::new() }, Remains::of(compiled, None))
 }
 
 /// Watches the box to its end and tells about it.
@@ -141,7 +160,7 @@ fn supervised(
     mut compiled: Compiled,
     mut launched: Launched,
     cancel: &dyn Cancel,
-) -> Outcome {
+) -> (Outcome, Remains) {
     let setup_ns = launched.started_ns.saturating_sub(begin);
     let digest = launched.payload_copy.take().filter(|_| compiled.want_digest).map(Digesting::begin);
     let facts = std::mem::take(&mut launched.facts);
@@ -167,14 +186,8 @@ fn supervised(
         cancel,
     )
     .explaining(compiled.explainer.take());
-    let (mut evidence, meter, teardown, explainer) = supervisor.run();
+    let Supervised { mut evidence, meter, left, teardown_ns, explainer } = supervisor.run();
     let outputs = collected(&compiled, outs, &mut evidence);
-    let removing = time::monotonic_ns();
-    let left = match meter {
-        Meter::Cgroup { leaf, .. } => remove(Some(leaf)),
-        Meter::Watch(_) => Vec::new(),
-    };
-    let teardown_ns = teardown + time::monotonic_ns().saturating_sub(removing);
     let sha256 = match digest.map(Digesting::finish) {
         None => compiled.sha256.take(),
         Some(Ok(hex)) => Some(hex),
@@ -190,11 +203,9 @@ fn supervised(
         report.explanations = Some(explainer.explain(&report.limits_hit, evidence.ended));
         report.notes.extend(explainer.remark());
     }
-    Outcome {
-        report,
-        stdout: compiled.streams.stdout.take_captured(),
-        stderr: compiled.streams.stderr.take_captured(),
-    }
+    let stdout = compiled.streams.stdout.take_captured();
+    let stderr = compiled.streams.stderr.take_captured();
+    (Outcome { report, stdout, stderr }, Remains::of(compiled, Some(meter)))
 }
 
 /// What the box has made goes to its caller, unless nobody wants it any more or
@@ -218,7 +229,7 @@ fn collected(compiled: &Compiled, tops: Vec<File>, evidence: &mut Evidence) -> O
 
 /// Removes the cgroup; answers what stays.
 pub fn remove(leaf: Option<cgroup::Leaf>) -> Vec<String> {
-    leaf.map(|leaf| leaf.remove().into_iter().map(|p| p.display().to_string()).collect()).unwrap_or_default()
+    leaf.map(|mut leaf| leaf.remove()).unwrap_or_default()
 }
 
 /// Sorts by time, and is not to be guessed: 48 bits of milliseconds, 80 random ones.

@@ -283,10 +283,10 @@ impl Made {
         self.path.join(name).exists()
     }
 
-    /// Removes it; waits a little for the kernel to let go.
-    pub fn remove(mut self) -> Option<PathBuf> {
+    /// Removes it, and answers it if it stays; waits a little for the kernel to let go.
+    pub fn remove(&mut self) -> Option<PathBuf> {
         self.removed = true;
-        remove_in_time(&self.path).err().map(|_| std::mem::take(&mut self.path))
+        remove_in_time(&self.path).err().map(|_| self.path.clone())
     }
 }
 

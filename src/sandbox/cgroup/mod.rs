@@ -417,10 +417,11 @@ impl Leaf {
 
     /// Removes it; answers what could not be removed.
     #[must_use]
-    pub fn remove(self) -> Vec<PathBuf> {
-        match self.0 {
+    pub fn remove(&mut self) -> Vec<String> {
+        let left = match &mut self.0 {
             LeafKind::V1(l) => l.remove(),
             LeafKind::V2(l) => l.remove(),
-        }
+        };
+        left.into_iter().map(|path| path.display().to_string()).collect()
     }
 }

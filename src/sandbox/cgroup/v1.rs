@@ -216,9 +216,10 @@ impl Leaf {
         dir::pids(&self.pids.as_ref().unwrap_or(&self.memory).path().join("cgroup.procs"))
     }
 
-    pub fn remove(self) -> Vec<PathBuf> {
-        drop(self.event);
-        [Some(self.memory), self.pids, self.cpuacct].into_iter().flatten().filter_map(Made::remove).collect()
+    pub fn remove(&mut self) -> Vec<PathBuf> {
+        self.event = None;
+        let all = [Some(&mut self.memory), self.pids.as_mut(), self.cpuacct.as_mut()];
+        all.into_iter().flatten().filter_map(Made::remove).collect()
     }
 }
 

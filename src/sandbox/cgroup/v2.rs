@@ -397,7 +397,7 @@ impl Leaf {
         dir::pids(&self.dir.path().join("cgroup.procs"))
     }
 
-    pub fn remove(self) -> Vec<PathBuf> {
+    pub fn remove(&mut self) -> Vec<PathBuf> {
         self.dir.remove().into_iter().collect()
     }
 }

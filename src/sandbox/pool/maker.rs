@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::kind::Kind;
 use super::payloads::Kept;
-use super::shelf::Task;
+use super::shelf::{CALM_AFTER, Task};
 use crate::error::{Result, no_matter};
 use crate::sandbox::compile::{self, Ahead, Compiled, Request, Seen};
 use crate::sandbox::launch::{self, Job, Launched, Stopped, Waiting};
@@ -94,9 +94,9 @@ pub fn make_as_wanted(shared: &Shared) {
             }
             Task::Rest(most) => {
                 let later = shared.take_later();
-                if later.is_empty() {
-                    shelves = shared.rest(shelves, most);
-                } else {
+                let most = if later.is_empty() { most } else { most.or(Some(CALM_AFTER)) };
+                shelves = shared.rest(shelves, most);
+                if !later.is_empty() {
                     drop(shelves);
                     drop(later);
                     shelves = shared.lock();

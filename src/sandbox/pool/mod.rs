@@ -38,7 +38,7 @@ use self::shelf::Shelves;
 pub use self::solo::Solo;
 use super::compile::{self, Payload, Request, Seen};
 use super::launch::{self, Job, Stopped};
-use super::run::{Begin, Builder, Canceller, Outcome, Running};
+use super::run::{Begin, Builder, Canceller, Outcome, Remains, Running};
 use super::supervise::Cancel;
 use super::urgency::Behind;
 use crate::error::{Error, Kind as ErrorKind, Result, io_text, no_matter};
@@ -89,8 +89,8 @@ struct Shared {
     wanted: Condvar,
     /// For takers: a box was made, or cannot be.
     made: Condvar,
-    /// What holds the mounts of boxes that have ended: makers close it.
-    later: Mutex<Vec<File>>,
+    /// What is left of boxes that have ended: makers see to it.
+    later: Mutex<Vec<Remains>>,
 }
 
 impl Shared {
@@ -99,7 +99,7 @@ impl Shared {
     }
 
     /// What is dropped when there is time for it.
-    fn take_later(&self) -> Vec<File> {
+    fn take_later(&self) -> Vec<Remains> {
         std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -184,11 +184,9 @@ impl Pool {
             self.shared.payloads.lock().unwrap_or_else(PoisonError::into_inner).kept(payload)
         };
         let take = |kind, seen: &_, payload: Option<&_>| self.take(kind, seen, payload, cancel);
-        let (outcome, mounts) = serve(job, cancel, started, kept, take)?;
-        if let Some(mounts) = mounts {
-            self.shared.later.lock().unwrap_or_else(PoisonError::into_inner).push(mounts);
-            self.shared.wanted.notify_one();
-        }
+        let (outcome, remains, turn) = serve(job, cancel, started, kept, take)?;
+        self.shared.later.lock().unwrap_or_else(PoisonError::into_inner).push(remains);
+        drop(turn);
         Ok(outcome)
     }
 
@@ -281,20 +279,22 @@ impl Drop for Pool {
     }
 }
 
-/// Runs a job in the box that `take` finds for its kind, or in one of its own. Answers as well what holds
-/// the mounts of a box that was made ahead: its end was not waited for.
+/// What came of a job, what is left of its box, and whose turn is over.
+type Served<'a> = (Outcome, Remains, Option<Turn<'a>>);
+
+/// Runs a job in the box that `take` finds for its kind, or in one of its own.
 fn serve<'a>(
     job: Builder,
     cancel: &dyn Cancel,
     started: impl FnOnce(),
     kept: impl FnOnce(&Payload) -> Option<Arc<Kept>>,
     take: impl FnOnce(Kind, &Seen, Option<&Arc<Kept>>) -> Taken<'a>,
-) -> Result<(Outcome, Option<File>)> {
+) -> Result<Served<'a>> {
     let begin = Begin::now()?;
     let request = job.into_request();
     let seen = compile::look(&request)?;
     let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
-        return Ok((alone(begin, request, seen, cancel, started)?, None));
+        return alone(begin, request, seen, cancel, started);
     };
     let kept = seen.payload().and_then(kept);
     match take(kind, &seen, kept.as_ref()) {
@@ -311,14 +311,15 @@ fn serve<'a>(
             }
             // The job's files stay open no longer than in any other run.
             drop(seen);
-            let outcome = begin.finish(compiled, launched, cancel, started);
-            drop(turn);
-            Ok((outcome, mounts))
+            let (outcome, mut remains) = begin.finish(compiled, launched, cancel, started);
+            remains.mounts = mounts;
+            Ok((outcome, remains, turn))
         }
-        Taken::Nothing => Ok((alone(begin, request, seen, cancel, started)?, None)),
+        Taken::Nothing => alone(begin, request, seen, cancel, started),
         Taken::Cancelled => {
             let compiled = compile::assemble(request, seen, None)?;
-            Ok((begin.finish(compiled, Err(Stopped::Cancelled), cancel, started), None))
+            let (outcome, remains) = begin.finish(compiled, Err(Stopped::Cancelled), cancel, started);
+            Ok((outcome, remains, None))
         }
     }
 }
@@ -330,10 +331,11 @@ fn alone(
     seen: Seen,
     cancel: &dyn Cancel,
     started: impl FnOnce(),
-) -> Result<Outcome> {
+) -> Result<Served<'static>> {
     let mut compiled = compile::assemble(request, seen, None)?;
     let launched = launch::launch(&mut compiled, cancel.fd());
-    Ok(begin.finish(compiled, launched, cancel, started))
+    let (outcome, remains) = begin.finish(compiled, launched, cancel, started);
+    Ok((outcome, remains, None))
 }
 
 /// The job's message; `None`: there are too many words for one.

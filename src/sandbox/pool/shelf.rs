@@ -18,6 +18,9 @@ const REFUSED_FOR: u64 = 16;
 /// As long as there is a stock, a job has the machine for itself at first: most end within that time.
 const CALM: Duration = Duration::from_millis(5);
 
+/// And for a moment after its end: its report is on its way.
+pub const CALM_AFTER: Duration = Duration::from_micros(500);
+
 /// Boxes of one kind.
 #[derive(Debug)]
 struct Shelf {
@@ -44,9 +47,9 @@ struct Shelf {
 pub struct Shelves {
     shelves: Vec<Shelf>,
     jobs: u64,
-    /// Jobs in boxes of this pool, and when the last one began.
+    /// Jobs in boxes of this pool, and until when the last one that began or ended has the machine.
     running: usize,
-    begun: Option<Instant>,
+    calm_until: Option<Instant>,
     most: usize,
     ended: bool,
 }
@@ -103,7 +106,7 @@ impl Shelf {
 
 impl Shelves {
     pub const fn new(most: usize) -> Self {
-        Self { shelves: Vec::new(), jobs: 0, running: 0, begun: None, most, ended: false }
+        Self { shelves: Vec::new(), jobs: 0, running: 0, calm_until: None, most, ended: false }
     }
 
     pub fn find_or_add(&mut self, kind: Kind, seen: &Seen) -> usize {
@@ -163,7 +166,8 @@ impl Shelves {
         if !gives_up {
             if let Some(ready) = shelf.ready.pop_front() {
                 shelf.waiting -= 1;
-                (self.running, self.begun) = (self.running + 1, Some(Instant::now()));
+                self.running += 1;
+                self.calm_until = Instant::now().checked_add(CALM);
                 return Answer::Box(ready);
             }
             if !ended && shelf.refused_until <= jobs {
@@ -177,6 +181,9 @@ impl Shelves {
     /// A job is over.
     pub fn done(&mut self) {
         self.running = self.running.saturating_sub(1);
+        if self.running == 0 {
+            self.calm_until = Instant::now().checked_add(CALM_AFTER);
+        }
     }
 
     pub fn state_of(&mut self, kind: &Arc<Kind>) -> State {
@@ -210,7 +217,7 @@ impl Shelves {
             return Task::Destroy(shelf.ready.pop_front().into_iter().collect());
         }
         let open = self.shelves.iter_mut().filter(|s| s.refused_until <= jobs && s.lacks(share));
-        let calm = self.begun.filter(|_| self.running > 0).and_then(|at| CALM.checked_sub(at.elapsed()));
+        let calm = self.calm_until.and_then(|until| until.checked_duration_since(Instant::now()));
         match open.max_by_key(|s| (s.waiting > s.ready.len() + s.making, s.last)) {
             Some(shelf) if calm.is_some() && 2 * shelf.ready.len() >= share.max(2) && shelf.waiting == 0 => {
                 Task::Rest(calm)

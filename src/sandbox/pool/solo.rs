@@ -6,7 +6,6 @@
 //! that makes a box, runs a job in it and makes the next is spared that.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use super::shelf::{Answer, Shelves, Task};
 use super::{Taken, is_readable, serve};
 use crate::error::Result;
 use crate::sandbox::compile::{Payload, Seen};
-use crate::sandbox::run::{Builder, Outcome};
+use crate::sandbox::run::{Builder, Outcome, Remains};
 use crate::sandbox::supervise::Cancel;
 
 /// A pool for a process of one thread: a box is made when there is time for it,
@@ -28,8 +27,8 @@ pub struct Solo {
     shelves: RefCell<Shelves>,
     payloads: RefCell<Payloads>,
     network: Option<u64>,
-    /// What holds the mounts of boxes that have ended, until there is time.
-    later: RefCell<Vec<File>>,
+    /// What is left of boxes that have ended, until there is time.
+    later: RefCell<Vec<Remains>>,
     /// Its boxes are children of this thread.
     stays: PhantomData<*mut ()>,
 }
@@ -52,8 +51,8 @@ impl Solo {
         let kept = |payload: &Payload| self.payloads.borrow_mut().kept(payload);
         let served = serve(job, cancel, || {}, kept, |kind, seen, kept| self.take(kind, seen, kept));
         self.shelves.borrow_mut().done();
-        let (outcome, mounts) = served?;
-        self.later.borrow_mut().extend(mounts);
+        let (outcome, remains, _) = served?;
+        self.later.borrow_mut().push(remains);
         Ok(outcome)
     }
 

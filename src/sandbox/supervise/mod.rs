@@ -75,6 +75,20 @@ pub struct Supervisor<'a> {
     ahead: Option<Ahead>,
 }
 
+/// What a box that has ended came to.
+pub struct Supervised {
+    /// The whole evidence.
+    pub evidence: Evidence,
+    /// What has counted, and is of no more use.
+    pub meter: Meter,
+    /// Directories of its cgroup that could not be removed.
+    pub left: Vec<String>,
+    /// How long it took to go after its payload.
+    pub teardown_ns: u64,
+    /// Who took notes.
+    pub explainer: Option<Explainer>,
+}
+
 /// What the loop knows of the next moment it must look at something.
 struct Next {
     cpu_at: u64,
@@ -139,9 +153,8 @@ impl<'a> Supervisor<'a> {
         time::monotonic_ns().saturating_sub(self.launched.started_ns)
     }
 
-    /// Runs the box to its end. Answers the evidence, complete but for the cleanup; the meter, whose
-    /// cgroup is empty and can be removed; how long the box took to go after its payload; and who took notes.
-    pub fn run(mut self) -> (Evidence, Meter, u64, Option<Explainer>) {
+    /// Runs the box to its end.
+    pub fn run(mut self) -> Supervised {
         no_matter(time::exact_timers(), "kills are late by 50 µs then");
         self.ahead = Some(Ahead::of_others());
         if let Err(e) = self.watch_until_end() {
@@ -150,6 +163,7 @@ impl<'a> Supervisor<'a> {
         self.last_news();
         let pid_one_goes = self.take_down();
         self.collect();
+        let left = self.meter.remove();
         if pid_one_goes {
             self.see_off();
         }
@@ -158,7 +172,8 @@ impl<'a> Supervisor<'a> {
         self.streams.stop_input();
         self.drain();
         self.stream_evidence();
-        (self.evidence, self.meter, teardown_ns, self.explainer)
+        let Self { evidence, meter, explainer, .. } = self;
+        Supervised { evidence, meter, left, teardown_ns, explainer }
     }
 
     fn fail(&mut self, words: String) {
