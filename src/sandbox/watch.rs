@@ -235,23 +235,26 @@ impl Ledger {
 fn descendants(pidns: u64, roots: [i32; 2]) -> Vec<i32> {
     let [init, payload] = roots;
     let in_box = |pid: i32| fs::metadata(format!("/proc/{pid}/ns/pid")).is_ok_and(|m| m.ino() == pidns);
-    if !Path::new(&format!("/proc/{init}")).exists() {
-        // Where `/proc` has `hidepid`, it does not show a user pid 1 of the box, whose children orphans become.
+    let children = |path: &Path| Some(numbers(&procfs::read(path.join("children")).ok()?));
+    // Pid 1 has one thread, and becomes the parent of orphans.
+    let Some(mut stack) = children(Path::new(&format!("/proc/{init}/task/{init}"))) else {
+        // Where `/proc` has `hidepid`, it does not show a user pid 1 of the box.
         return everybody().into_iter().filter(|pid| in_box(*pid)).collect();
-    }
-    let mut stack = vec![init, payload];
+    };
+    stack.push(payload);
     let mut found = Vec::new();
     while let Some(pid) = stack.pop() {
         let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-        if pid != init && in_box(pid) && !found.contains(&pid) {
+        if in_box(pid) && !found.contains(&pid) {
             found.push(pid);
         }
-        for thread in threads.flatten() {
-            let children = procfs::read(thread.path().join("children")).unwrap_or_default();
-            stack.extend(children.split_whitespace().filter_map(|p| p.parse::<i32>().ok()));
-        }
+        stack.extend(threads.flatten().filter_map(|thread| children(&thread.path())).flatten());
     }
     found
+}
+
+fn numbers(text: &str) -> Vec<i32> {
+    text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
 fn everybody() -> Vec<i32> {

@@ -227,13 +227,7 @@ impl Pool {
     }
 
     /// A box for a job of this kind; waits while one is being made.
-    fn take(
-        &self,
-        kind: Kind,
-        seen: &Seen,
-        payload: Option<&Arc<Kept>>,
-        cancel: &dyn Cancel,
-    ) -> Taken<'_> {
+    fn take(&self, kind: Kind, seen: &Seen, payload: Option<&Arc<Kept>>, cancel: &dyn Cancel) -> Taken<'_> {
         let mut shelves = self.shared.lock();
         let at = shelves.find_or_add(kind, seen);
         let kind = shelves.ask(at, payload);
