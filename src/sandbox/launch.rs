@@ -133,6 +133,8 @@ struct Underway<'a> {
     told: bool,
     /// Whether a process has said what it failed at: what follows from that is no cause.
     cause_known: bool,
+    /// How long to wait for somebody to say so.
+    last_words_ms: u16,
     userns: Option<u64>,
     init: Option<Process>,
     payload: Option<Process>,
@@ -210,6 +212,7 @@ impl<'a> Underway<'a> {
             middle_reaped: false,
             told: false,
             cause_known: false,
+            last_words_ms: 0,
             userns: None,
             init: None,
             payload: None,
@@ -294,9 +297,12 @@ impl<'a> Underway<'a> {
         Ok(started_ns)
     }
 
-    fn open(&self, pid: i32) -> Result<Process, Stopped> {
-        Process::open(pid)
-            .map_err(|e| Stopped::Failed(format!("pidfd_open({pid}): {}", errno_text(e as i32))))
+    fn open(&mut self, pid: i32) -> Result<Process, Stopped> {
+        Process::open(pid).map_err(|e| {
+            // M makes the same call, and is about to say so in its own words.
+            self.last_words_ms = LAST_WORDS_MS;
+            Stopped::Failed(format!("pidfd_open({pid}): {}", errno_text(e as i32)))
+        })
     }
 
     /// One byte: M waits for the maps, I for the acknowledgement.
@@ -422,7 +428,7 @@ impl<'a> Underway<'a> {
         if self.cause_known || matches!(stopped, Stopped::Cancelled) {
             return stopped;
         }
-        while let Some(frame) = self.next_report(0) {
+        while let Some(frame) = self.next_report(self.last_words_ms) {
             if let Frame::Failed { step, index, errno } = frame {
                 return Stopped::Failed(self.describe(step, index, errno));
             }
