@@ -19,6 +19,7 @@ use super::probe::{ARGUMENT, MAGIC};
 use super::table::{Attack, all};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text, no_matter};
+use crate::sandbox::procfs;
 use crate::sys;
 
 /// What is to be checked.
@@ -290,16 +291,13 @@ fn end(child: &mut Child) {
     let stopped = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
     let stopped = stopped.map(|pid| nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP));
     no_matter(stopped, "what it starts meanwhile dies with it, or is a launcher of a box that ends");
-    let mut below = vec![child.id().to_string()];
+    let mut below = procfs::children(child.id()).unwrap_or_default();
     let mut next = 0;
-    while let Some(pid) = below.get(next).cloned() {
-        for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            below.extend(list.split_whitespace().map(str::to_owned));
-        }
+    while let Some(pid) = below.get(next).copied() {
+        below.extend(procfs::children(pid).into_iter().flatten());
         next += 1;
     }
-    for pidfd in below[1..].iter().filter_map(|pid| sys::process::pidfd_open(pid.parse().ok()?).ok()) {
+    for pidfd in below.into_iter().filter_map(|pid| sys::process::pidfd_open(pid).ok()) {
         no_matter(sys::process::signal(pidfd.as_fd(), libc::SIGKILL), "it has ended, or is another user's");
     }
     no_matter(child.kill(), "it has ended already");

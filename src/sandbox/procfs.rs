@@ -1,6 +1,7 @@
 //! Files that the kernel writes as they are read.
 
-use std::fs::File;
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -27,4 +28,18 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<String> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// The pids in a file that has nothing else.
+///
+/// # Errors
+/// As [`read`].
+pub fn pids(path: impl AsRef<Path>) -> io::Result<Vec<i32>> {
+    Ok(read(path)?.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// Children of any thread of a process, by its pid or `self`; `None`: it is not there, or does not show.
+pub fn children(process: impl Display) -> Option<Vec<i32>> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    Some(threads.flatten().filter_map(|thread| pids(thread.path().join("children")).ok()).flatten().collect())
 }

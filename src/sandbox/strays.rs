@@ -68,16 +68,6 @@ pub fn namespace_inode(pid: i32, name: &str) -> Option<u64> {
     fs::metadata(format!("/proc/{pid}/ns/{name}")).ok().map(|m| m.ino())
 }
 
-/// Children of any thread of this process.
-fn children() -> Vec<i32> {
-    let Ok(threads) = fs::read_dir("/proc/self/task") else { return Vec::new() };
-    threads
-        .flatten()
-        .filter_map(|t| procfs::read(t.path().join("children")).ok())
-        .flat_map(|list| list.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<i32>>())
-        .collect()
-}
-
 /// Kills and reaps children that bear the mark, but for those in `known` and those
 /// of other boxes. Answers how many there were.
 ///
@@ -91,7 +81,8 @@ pub fn reap(mark: Mark, known: &[i32]) -> usize {
         None => nested_zombie(*pid),
     };
     let nobodys = |pid: &i32| !known.contains(pid) && !awaited().contains(pid);
-    let mut ours: Vec<i32> = children().into_iter().filter(|pid| nobodys(pid) && is_ours(pid)).collect();
+    let mut ours: Vec<i32> =
+        procfs::children("self").into_iter().flatten().filter(|pid| nobodys(pid) && is_ours(pid)).collect();
     ours.retain(|pid| {
         let killed = process::pidfd_open(*pid)
             .and_then(|pidfd| process::signal(pidfd.as_fd(), libc::SIGKILL))

@@ -84,16 +84,17 @@ pub fn no_hurry(init: i32) {
 /// could be, in theory: once all other numbers have been used since the line before.
 pub fn hurry(killed: i32) {
     let Ok(threads) = fs::read_dir(format!("/proc/{killed}/task")) else { return };
-    for thread in threads.flatten() {
-        if let Some(tid) = thread.file_name().to_str().and_then(|name| name.parse().ok()) {
-            hurry_thread(tid);
-        }
-    }
+    hurry_threads(threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok()));
 }
 
-/// The same for one thread, as pid 1 of a box is.
-pub fn hurry_thread(tid: i32) {
-    if Attributes::real_time().give(tid) == Err(Errno::EPERM) {
+/// The same for threads that are known, as that of pid 1 of a box is.
+pub fn hurry_threads(tids: impl IntoIterator<Item = i32>) {
+    let mut allowed = true;
+    for tid in tids {
+        if allowed && Attributes::real_time().give(tid) != Err(Errno::EPERM) {
+            continue;
+        }
+        allowed = false;
         no_matter(Attributes::of(tid).and_then(|a| a.in_small_pieces().give(tid)), AS_BEFORE);
     }
 }

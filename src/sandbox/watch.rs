@@ -10,14 +10,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::statfs::fstatfs;
 
 use super::cgroup::Counters;
 use super::procfs;
+use super::strays::namespace_inode;
 use crate::sys::process::Usage;
 use crate::sys::time;
 
@@ -234,27 +233,22 @@ impl Ledger {
 
 fn descendants(pidns: u64, roots: [i32; 2]) -> Vec<i32> {
     let [init, payload] = roots;
-    let in_box = |pid: i32| fs::metadata(format!("/proc/{pid}/ns/pid")).is_ok_and(|m| m.ino() == pidns);
-    let children = |path: &Path| Some(numbers(&procfs::read(path.join("children")).ok()?));
+    let in_box = |pid: i32| namespace_inode(pid, "pid") == Some(pidns);
     // Pid 1 has one thread, and becomes the parent of orphans.
-    let Some(mut stack) = children(Path::new(&format!("/proc/{init}/task/{init}"))) else {
+    let Ok(mut stack) = procfs::pids(format!("/proc/{init}/task/{init}/children")) else {
         // Where `/proc` has `hidepid`, it does not show a user pid 1 of the box.
         return everybody().into_iter().filter(|pid| in_box(*pid)).collect();
     };
     stack.push(payload);
     let mut found = Vec::new();
     while let Some(pid) = stack.pop() {
-        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        let Some(children) = procfs::children(pid) else { continue };
         if in_box(pid) && !found.contains(&pid) {
             found.push(pid);
         }
-        stack.extend(threads.flatten().filter_map(|thread| children(&thread.path())).flatten());
+        stack.extend(children);
     }
     found
-}
-
-fn numbers(text: &str) -> Vec<i32> {
-    text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
 fn everybody() -> Vec<i32> {

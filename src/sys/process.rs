@@ -434,6 +434,7 @@ pub fn set_and_wake(word: &std::sync::atomic::AtomicU32, value: u32) -> Result<(
     // SAFETY: word is live for the duration of the call.
     unsafe { raw!(futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX, null, null, 0) }.map(drop)
 }
+
 /// The heap of this process grows in large steps and is not given back piece by piece: who lives for
 /// milliseconds would spend a noticeable part of them on that.
 ///

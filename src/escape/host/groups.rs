@@ -9,6 +9,7 @@ use super::super::outcome::Saw;
 use super::super::table::Attack;
 use super::{Caller, Ran, Setup};
 use crate::error::{io_text, no_matter};
+use crate::sandbox::procfs;
 
 type Seen = Result<Saw, String>;
 
@@ -51,21 +52,16 @@ fn pid_namespace(ran: &Ran) -> Option<u64> {
 
 /// Processes that are in another pid namespace than this one, and descend from it.
 pub fn box_processes() -> Vec<Member> {
-    let namespace = |pid: &str| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|m| m.ino()).ok();
-    let own = namespace("self");
+    let namespace = |pid: u32| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|m| m.ino()).ok();
+    let own = namespace(std::process::id());
     let mut found = Vec::new();
-    let mut stack: Vec<String> = vec![std::process::id().to_string()];
-    while let Some(pid) = stack.pop() {
-        for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            for child in list.split_whitespace() {
-                stack.push(child.to_owned());
-                let namespace = namespace(child);
-                if namespace != own
-                    && let Ok(pid) = child.parse()
-                {
-                    found.push(Member { pid, namespace });
-                }
+    let mut stack = vec![std::process::id()];
+    while let Some(parent) = stack.pop() {
+        for pid in procfs::children(parent).into_iter().flatten() {
+            stack.push(pid.unsigned_abs());
+            let namespace = namespace(pid.unsigned_abs());
+            if namespace != own {
+                found.push(Member { pid, namespace });
             }
         }
     }

@@ -337,11 +337,6 @@ pub fn keyed(text: &str, key: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Pids, one a line.
-pub fn pids(path: &Path) -> io::Result<Vec<i32>> {
-    Ok(procfs::read(path)?.lines().filter_map(|l| l.trim().parse().ok()).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

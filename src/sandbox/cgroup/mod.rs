@@ -395,6 +395,9 @@ impl Leaf {
     /// # Errors
     /// The list cannot be read, or one of them cannot be held.
     pub fn kill_the_rest(&self) -> std::io::Result<bool> {
+        if self.is_empty() {
+            return Ok(true);
+        }
         let mut held = Vec::new();
         for pid in self.processes()? {
             match process::pidfd_open(pid) {

@@ -15,6 +15,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::dir::{self, Made, Mount, Own};
 use super::{Counters, LeafError, LeafLimits, Unavailable};
+use crate::sandbox::procfs;
 
 /// The controllers a box needs, in the order of [`Hierarchies`].
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
@@ -209,11 +210,11 @@ impl Leaf {
     }
 
     pub fn is_empty(&self) -> bool {
-        dir::number(&self.pids_current).is_ok_and(|number| number == 0)
+        matches!(dir::number(&self.pids_current), Ok(0))
     }
 
     pub fn processes(&self) -> io::Result<Vec<i32>> {
-        dir::pids(&self.pids.as_ref().unwrap_or(&self.memory).path().join("cgroup.procs"))
+        procfs::pids(self.pids.as_ref().unwrap_or(&self.memory).path().join("cgroup.procs"))
     }
 
     pub fn remove(&mut self) -> Vec<PathBuf> {

@@ -228,7 +228,7 @@ struct SteppedDown {
 impl SteppedDown {
     /// Moves this process, if it is alone.
     fn new(place: &Path) -> Result<Self, String> {
-        let alone = dir::pids(&place.join("cgroup.procs"))
+        let alone = procfs::pids(place.join("cgroup.procs"))
             .is_ok_and(|pids| pids.iter().all(|p| u32::try_from(*p) == Ok(std::process::id())));
         if !alone {
             return Err(others(place));
@@ -390,11 +390,11 @@ impl Leaf {
     }
 
     pub fn is_empty(&self) -> bool {
-        dir::number(&self.pids_current).is_ok_and(|number| number == 0)
+        matches!(dir::number(&self.pids_current), Ok(0))
     }
 
     pub fn processes(&self) -> io::Result<Vec<i32>> {
-        dir::pids(&self.dir.path().join("cgroup.procs"))
+        procfs::pids(self.dir.path().join("cgroup.procs"))
     }
 
     pub fn remove(&mut self) -> Vec<PathBuf> {

@@ -68,7 +68,6 @@ pub struct Kept {
     pub file: File,
     /// Of that content.
     pub sha256: String,
-    size: u64,
 }
 
 impl Kept {
@@ -78,7 +77,8 @@ impl Kept {
     /// No descriptor is left.
     pub fn as_payload(&self) -> io::Result<Payload> {
         let file = File::from(fd::above_stdio(OwnedFd::from(self.file.try_clone()?))?);
-        Ok(Payload { file, size: self.size, name: String::new() })
+        let size = file.metadata()?.len();
+        Ok(Payload { file, size, name: String::new() })
     }
 }
 
@@ -121,12 +121,10 @@ fn keep(file: &File) -> io::Result<Kept> {
     from.rewind()?;
     let mut hasher = Hasher::new();
     let mut piece = vec![0; 64 << 10];
-    let mut size = 0;
     loop {
         match from.read(&mut piece)? {
             0 => break,
             n => {
-                size += n as u64;
                 hasher.update(&piece[..n]);
                 copy.write_all(&piece[..n])?;
             }
@@ -135,7 +133,7 @@ fn keep(file: &File) -> io::Result<Kept> {
     let seals =
         [SealFlag::F_SEAL_WRITE, SealFlag::F_SEAL_GROW, SealFlag::F_SEAL_SHRINK, SealFlag::F_SEAL_SEAL];
     fcntl(&copy, FcntlArg::F_ADD_SEALS(seals.into_iter().collect()))?;
-    Ok(Kept { file: copy, sha256: hasher.finish().to_string(), size })
+    Ok(Kept { file: copy, sha256: hasher.finish().to_string() })
 }
 
 #[cfg(test)]

@@ -34,13 +34,15 @@ impl Supervisor<'_> {
     pub(super) fn take_down(&mut self) -> bool {
         self.meter.look();
         self.kill_all();
-        urgency::hurry_thread(self.launched.init.pid);
+        urgency::hurry_threads([self.launched.init.pid]);
         let nobody_left = match &self.meter {
             Meter::Cgroup { leaf, .. } => self.ended.is_some() && leaf.is_empty(),
             Meter::Watch(_) => false,
         };
         if !nobody_left {
-            self.see_off();
+            let deadline = time::monotonic_ns() + PATIENCE_NS;
+            self.see_off(deadline);
+            self.empty_leaf(deadline);
         }
         if self.ended.is_none() {
             self.ended_ns = self.since_start();
@@ -51,9 +53,8 @@ impl Supervisor<'_> {
         nobody_left
     }
 
-    /// Waits for the end of pid 1, and of whoever it has not taken along.
-    pub(super) fn see_off(&mut self) {
-        let deadline = time::monotonic_ns() + PATIENCE_NS;
+    /// Waits for the end of pid 1.
+    pub(super) fn see_off(&mut self, deadline: u64) {
         let mark = Mark::PidNamespace(self.launched.facts.place.namespaces[2]);
         let known = [self.launched.init.pid, self.launched.payload.pid];
         loop {
@@ -77,16 +78,12 @@ impl Supervisor<'_> {
                 break;
             }
         }
-        self.empty_leaf(deadline);
     }
 
     /// Nothing is in the cgroup any more: pid 1 has taken it along. Should it ever not have been
     /// everything's pid 1, this ends the rest.
     fn empty_leaf(&self, deadline: u64) {
         let Meter::Cgroup { leaf, .. } = &self.meter else { return };
-        if leaf.is_empty() {
-            return;
-        }
         while matches!(leaf.kill_the_rest(), Ok(false)) && time::monotonic_ns() < deadline {
             std::thread::sleep(BETWEEN_KILLS);
         }

@@ -165,7 +165,7 @@ impl<'a> Supervisor<'a> {
         self.collect();
         let left = self.meter.remove();
         if pid_one_goes {
-            self.see_off();
+            self.see_off(time::monotonic_ns() + PATIENCE_NS);
         }
         let teardown_ns = self.since_start().saturating_sub(self.ended_ns);
         self.ahead = None;
