@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use common::skip;
 use image_cli::Stockade;
@@ -82,11 +82,13 @@ fn compiled(stockade: &Stockade, name: &str, command: &[&str], env: &Value, file
     out
 }
 
-/// What a program that was compiled in a box says outside, given "b a".
+/// What a program that was compiled in a box says outside, given "b a": written
+/// before it starts, since it may end without having read.
 fn says(program: &Path) -> String {
-    let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"b a\n").unwrap();
-    let out = child.wait_with_output().unwrap();
+    let (input, mut words) = std::io::pipe().unwrap();
+    words.write_all(b"b a\n").unwrap();
+    drop(words);
+    let out = Command::new(program).stdin(input).output().unwrap();
     assert!(out.status.success(), "{}: {}", program.display(), out.status);
     String::from_utf8(out.stdout).unwrap()
 }
