@@ -34,29 +34,34 @@ fn json(out: &Output) -> Value {
 }
 
 /// What a check came to, and its status. Without a cgroup the limits on a box as a whole are looked at now and
-/// then, which is late where others use the machine: an attack that got past one is tried again by itself.
+/// then, which is late where others use the machine: an attack that got past one, or that was over before
+/// anybody looked (CG-06), is tried again by itself.
 fn settled(caller: Caller, policy: &str, options: &[&str]) -> (Value, Option<i32>) {
     let time = attack_time();
     let fixed = ["-p", policy, "--attack-time", &time, "--format", "json"];
     let out = check(caller, &[&fixed[..], options].concat());
     let mut value = json(&out);
     let mut status = out.status.code();
+    let held = ids(&value, "held");
     let leaked = ids(&value, "leaked");
     let more: Vec<&str> = options.iter().copied().filter(|option| *option == "--warm").collect();
     for attack in value["attacks"].as_array_mut().unwrap() {
         let sampled = attack["layers"].as_array().unwrap().contains(&"cgroup".into());
-        if attack["outcome"] != "leaked" || !sampled || caller.has_cgroup() {
+        let id = attack["id"].as_str().unwrap().to_owned();
+        let missed = attack["outcome"] == "inconclusive" && id == "CG-06";
+        if !(attack["outcome"] == "leaked" || missed) || !sampled || caller.has_cgroup() {
             continue;
         }
-        let id = attack["id"].as_str().unwrap().to_owned();
         let again = || check(caller, &[&fixed[..], &["--only", id.as_str()], &more].concat());
-        if (0..3).any(|_| again().status.success()) {
+        if (0..3).any(|_| ids(&json(&again()), "held") == [id.as_str()]) {
             attack["outcome"] = "held".into();
         }
     }
     if !leaked.is_empty() && ids(&value, "leaked").is_empty() {
         status = Some(0);
         value["summary"]["leaked"] = 0.into();
+    }
+    if ids(&value, "held") != held {
         value["summary"]["held"] = ids(&value, "held").len().into();
     }
     (value, status)
