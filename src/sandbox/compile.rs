@@ -237,12 +237,9 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     };
     let landlock = landlock_plan(&policy, prepared.grants, host, &degrade, &mut missing)?;
     let world = find_cgroup(request.cgroup.as_deref(), &degrade, &mut missing)?;
-    let rules = seccomp::Rules::of(&policy, &seccomp::table);
-    let ordinary = match seccomp::prebuilt(&policy) {
-        Some(filters) => filters,
-        None => seccomp::compile(&rules)?,
-    };
-    let explaining = request.explain.then(|| seccomp::compile_explaining(&rules)).transpose()?;
+    let ordinary = seccomp::filters_of(&policy)?;
+    let rules = || seccomp::Rules::of(&policy, &seccomp::table);
+    let explaining = request.explain.then(|| seccomp::compile_explaining(&rules())).transpose()?;
     let program = program_path(&policy)?;
     if policy.command.first() != Some(&Word::Payload) {
         images::check_program(&image, &program)?;
@@ -276,7 +273,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     let explainer = request
         .explain
         .then(|| Explainer::new(Policy::clone(&policy), request.binds, ordinary.with_nonce(nonce), nonce));
-    let filters = explaining.unwrap_or(ordinary);
+    let filters = explaining.as_ref().unwrap_or(&ordinary);
     let compiled = filters.with_nonce(nonce);
     let (root, root_files) = images::root_plan(&image, request.root)?;
     let entry = world.as_deref().map_or(Entry::None, World::entry);

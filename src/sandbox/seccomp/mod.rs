@@ -39,6 +39,7 @@
 //! `layout` makes instructions. None of them needs to be trusted: [`prove`]
 //! compares the instructions with the policy.
 
+mod again;
 mod answer;
 mod compare;
 mod compile;
@@ -55,6 +56,7 @@ mod reduce;
 mod search;
 mod solve;
 
+pub use again::filters_of;
 pub use answer::{Answer, EACCES, ENOSYS, EPERM};
 pub use compare::{Case, TooManyCases, compare, table};
 pub use compile::{Compiled, Filters, NONCE_WORDS, Program, compile, compile_explaining, compile_init};
