@@ -15,6 +15,7 @@ mod place;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use place::{Launcher, Place, median, pss_with_children, raise_descriptors};
@@ -65,14 +66,16 @@ impl Bench {
         Self { place, floor, nothing, degrade: !nix::unistd::geteuid().is_root() }
     }
 
-    fn job(&self, policy: &Policy, program: &Path) -> Builder {
-        let job = Sandbox::builder(policy.clone(), program).store(StoreChoice::At(self.place.path("store")));
+    /// The policy is read once and shared, as `batch` does it.
+    fn job(&self, policy: &Arc<Policy>, program: &Path) -> Builder {
+        let job =
+            Sandbox::builder(Arc::clone(policy), program).store(StoreChoice::At(self.place.path("store")));
         if self.degrade { job.degrade(Layer::Cgroup) } else { job }
     }
 
     /// Microseconds of the floor, of a job in a box that waits for it, and of one in a box made for it.
     fn latency(&self, launches: usize) -> [f64; 3] {
-        let policy = load_builtin("native").unwrap();
+        let policy = Arc::new(load_builtin("native").unwrap());
         let pool = Pool::new(4).unwrap();
         let mut floor = Launcher::floor(&self.floor, self.place.dir());
         let mut took = [Vec::new(), Vec::new(), Vec::new()];
@@ -129,7 +132,7 @@ impl Bench {
 
     /// The floor while boxes wait and while none does; and bytes for each that waits.
     fn idle(&self, launches: usize) -> (f64, f64, f64) {
-        let policy = load_builtin("native").unwrap();
+        let policy = Arc::new(load_builtin("native").unwrap());
         let before = pss_with_children();
         let alone = self.floor_median(launches);
         let pool = Pool::new(IDLE).unwrap();

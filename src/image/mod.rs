@@ -30,7 +30,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use closure::{Need, Request, closure, needs};
+pub(crate) use closure::trust::State as FileState;
+pub use closure::{Memory, Need, Request, closure, needs};
 pub use layout::Content;
 pub use store::{Store, StoreProblem};
 

@@ -190,7 +190,7 @@ pub struct Compiled {
 /// # Errors
 /// Whatever stands in the way, with what to do about it.
 pub fn compile(request: Request) -> Result<Compiled> {
-    let seen = look(&request)?;
+    let seen = look(&request, None)?;
     assemble(request, seen, None)
 }
 

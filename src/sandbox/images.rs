@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::plan::{BackEnd, PrivateEntry, PrivateKind, RootPlan};
 use super::root::{Bind, c_path};
@@ -15,7 +16,7 @@ use crate::image::build::Progress;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Header, What};
 use crate::image::store::{DEFAULT_CAP, Mounts, Ref, RefProblem};
-use crate::image::{self, Content, Root, RootSource, Store, StoreProblem, recipe};
+use crate::image::{self, Content, Memory, Root, RootSource, Store, StoreProblem, recipe};
 use crate::policy::model::{ImageSource, Policy, Verify, Word};
 use crate::policy::{self, units};
 use crate::sys;
@@ -74,13 +75,22 @@ pub struct Wanted<'a> {
     pub files: &'a [&'a str],
     /// What the caller shows of the host.
     pub binds: &'a [Bind],
+    /// What was found for programs that have come before.
+    pub memory: Option<&'a Memory>,
+}
+
+impl Wanted<'_> {
+    /// How closely the image is looked at: as closely as either asks for.
+    fn closeness(&self) -> Verify {
+        self.verify.unwrap_or_default().max(self.policy.verify)
+    }
 }
 
 /// A root, and how it was looked at.
 #[derive(Debug)]
 pub struct Chosen {
     /// The root.
-    pub root: Root,
+    pub root: Arc<Root>,
     /// `stamp`, `stat`, `full` or `copied`.
     pub verified: &'static str,
     /// Where it is kept, to be swept of what dead writers have left.
@@ -120,6 +130,12 @@ fn cap() -> Result<u64> {
 /// the policy mounts.
 pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<String>) -> Result<Chosen> {
     let by_closure = wanted.image.is_none() && wanted.policy.image == ImageSource::PayloadClosure;
+    if let (true, Some((memory, path)), Some(payload)) = (by_closure, remembering(wanted), payload)
+        && let Some(root) = memory.recall(&path, &closure_request(wanted, payload))
+    {
+        notes.extend(root.notes.iter().cloned());
+        return Ok(Chosen { root, verified: Verify::Stamp.name(), store: None });
+    }
     let store = match wanted.store {
         StoreChoice::None => None,
         _ if by_closure && wanted.root == RootChoice::Private => None,
@@ -149,10 +165,10 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
     let mounts = Mounts { dirs: wanted.dirs, files: wanted.files };
     if wanted.root == RootChoice::Private {
         let root = copied(&store, &image, mounts)?;
-        return Ok(Chosen { root, verified: "copied", store: Some(store) });
+        return Ok(Chosen { root: Arc::new(root), verified: "copied", store: Some(store) });
     }
     let seen = store.view(&image, mounts)?;
-    let verify = wanted.verify.unwrap_or_default().max(wanted.policy.verify);
+    let verify = wanted.closeness();
     if !(seen.read && verify == Verify::Full) {
         look_at(&store, &seen.laid_out, verify)?;
     }
@@ -166,7 +182,7 @@ pub fn choose(wanted: &Wanted<'_>, payload: Option<&File>, notes: &mut Vec<Strin
         top: view.top,
         notes: Vec::new(),
     };
-    Ok(Chosen { root, verified: verify.name(), store: Some(store) })
+    Ok(Chosen { root: Arc::new(root), verified: verify.name(), store: Some(store) })
 }
 
 /// As an ordinary user, the box has the caller's id: what it may write must not
@@ -195,23 +211,19 @@ fn closure(
     store: Option<&Store>,
     payload: Option<&File>,
     notes: &mut Vec<String>,
-) -> Result<(Root, &'static str)> {
+) -> Result<(Arc<Root>, &'static str)> {
     let Some(payload) = payload else {
         return Err(
             Error::new(Kind::Usage, "there is no program to run").help("name one, or an image that has one")
         );
     };
-    let request = image::Request {
-        payload,
-        mount_dirs: wanted.dirs,
-        mount_files: wanted.files,
-        uid: wanted.policy.user.uid,
-        gid: wanted.policy.user.gid,
-        loopback: wanted.policy.network == policy::model::Network::Loopback,
+    let request = closure_request(wanted, payload);
+    let root = match store.zip(remembering(wanted)) {
+        Some((store, (memory, path))) => memory.closure(store, &path, &request)?,
+        None => Arc::new(image::closure(store, &request)?),
     };
-    let root = image::closure(store, &request)?;
     notes.extend(root.notes.iter().cloned());
-    let verify = wanted.verify.unwrap_or_default().max(wanted.policy.verify);
+    let verify = wanted.closeness();
     let verified = match (&root.source, store) {
         (RootSource::Tree { .. }, Some(store)) => {
             if let Some(digest) = Digest::from_id(&root.id) {
@@ -222,6 +234,36 @@ fn closure(
         _ => "copied",
     };
     Ok((root, verified))
+}
+
+fn closure_request<'a>(wanted: &Wanted<'a>, payload: &'a File) -> image::Request<'a> {
+    image::Request {
+        payload,
+        mount_dirs: wanted.dirs,
+        mount_files: wanted.files,
+        uid: wanted.policy.user.uid,
+        gid: wanted.policy.user.gid,
+        loopback: wanted.policy.network == policy::model::Network::Loopback,
+    }
+}
+
+/// Where the closure of a program that comes again is known from the time before, unless it is to be looked
+/// at more closely than it is remembered by; and where the store is that it lies in.
+fn remembering<'a>(wanted: &Wanted<'a>) -> Option<(&'a Memory, PathBuf)> {
+    let memory = wanted.memory?;
+    if wanted.closeness() != Verify::Stamp
+        || wanted.root == RootChoice::Private
+        || wanted.binds.iter().any(|bind| bind.write)
+    {
+        return None;
+    }
+    let explicit = match wanted.store {
+        StoreChoice::At(path) => Some(path.as_path()),
+        StoreChoice::Default => None,
+        StoreChoice::None => return None,
+    };
+    let path = Store::locate(explicit, &|name| std::env::var_os(name), wanted.uid).ok()?;
+    Some((memory, path))
 }
 
 /// The image that a policy names.

@@ -11,6 +11,7 @@
 
 mod generated;
 pub(crate) mod libraries;
+mod memory;
 mod record;
 mod search;
 #[cfg(test)]
@@ -31,8 +32,9 @@ use super::{PrivateEntry, PrivateKind, Root, RootSource};
 use crate::error::{Error, Kind, Result};
 pub(crate) use generated::generated_files;
 use libraries::Found;
-use record::Record;
+pub use memory::Memory;
 pub(crate) use record::image_of_record;
+use record::{Proof, Recalled, Record};
 use trust::Host;
 
 /// Changes whenever the same request must give another root.
@@ -99,22 +101,33 @@ pub fn needs(payload: &File) -> Result<Vec<Need>> {
 }
 
 fn closure_on(host: &Host, store: Option<&Store>, request: &Request<'_>) -> Result<Root> {
+    Ok(closure_and_proof(host, store, request)?.0)
+}
+
+/// With what its record was believed by, if there was one.
+fn closure_and_proof(
+    host: &Host,
+    store: Option<&Store>,
+    request: &Request<'_>,
+) -> Result<(Root, Option<Proof>)> {
     let elf = elf::inspect(request.payload)?;
     let key = key(&elf, request);
     let mut notes = Vec::new();
     let kept = store.map(|store| Record::recall(host, store, &key));
-    let mut root = match kept {
-        Some(Ok(Some((image, summary, tree)))) => root(&image, summary, RootSource::from(tree)),
+    let (mut root, proof) = match kept {
+        Some(Ok(Some(Recalled { image, summary, tree, proof }))) => {
+            (root(&image, summary, RootSource::from(tree)), Some(proof))
+        }
         Some(Err(problem)) => {
             notes.push(without_store(&problem));
-            build(host, None, request, &elf, &key)?
+            (build(host, None, request, &elf, &key)?, None)
         }
-        _ => build(host, store, request, &elf, &key)?,
+        _ => (build(host, store, request, &elf, &key)?, None),
     };
     notes.append(&mut root.notes);
     notes.extend(remarks(&elf));
     root.notes = notes;
-    Ok(root)
+    Ok((root, proof))
 }
 
 /// Everything that decides what the root holds, but the state of the host.

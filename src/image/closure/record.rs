@@ -7,6 +7,8 @@
 //! searched. It does not watch the directories above those: only root can
 //! change them, and a change of a file shows in the file itself.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
@@ -19,9 +21,34 @@ use crate::image::store::{Store, StoreProblem, Tree, TreeStamp};
 /// The version of this format.
 const VERSION: u32 = 1;
 
-/// A file that changed this short a time before it was looked at may change
-/// again without a trace: the kernel's clock for files ticks every 1 to 10 ms.
-const RACY_NS: i128 = 100_000_000;
+/// A record that holds.
+pub(super) struct Recalled {
+    pub(super) image: Digest,
+    pub(super) summary: Summary,
+    pub(super) tree: Tree,
+    pub(super) proof: Proof,
+}
+
+/// What must be as it was.
+#[derive(Debug)]
+pub(super) struct Proof {
+    seen: Vec<Seen>,
+    stamp: TreeStamp,
+}
+
+impl Proof {
+    /// Whether it is, with the tree at this path.
+    pub(super) fn holds(&self, host: &Host, tree: &Path) -> bool {
+        still_so(host, &self.seen) && TreeStamp::at(tree) == Some(self.stamp)
+    }
+}
+
+/// A path that was looked at, and what was there.
+type Seen = (String, Option<State>);
+
+fn still_so(host: &Host, seen: &[Seen]) -> bool {
+    seen.iter().all(|(path, state)| host.state(path.as_ref()) == *state)
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +63,7 @@ pub(super) struct Record {
     notes: Vec<String>,
     tree: TreeStamp,
     /// Every path that was looked at, and what was there.
-    seen: Vec<(String, Option<State>)>,
+    seen: Vec<Seen>,
 }
 
 impl Record {
@@ -48,10 +75,10 @@ impl Record {
         tree: TreeStamp,
         found: Option<&Found>,
     ) -> Option<Self> {
-        let now = i128::try_from(std::time::UNIX_EPOCH.elapsed().ok()?.as_nanos()).ok()?;
+        let now = State::now()?;
         let mut seen = Vec::new();
         for (path, state) in found.iter().flat_map(|found| &found.stamps) {
-            if state.is_some_and(|state| state.changed() > now - RACY_NS) {
+            if state.is_some_and(|state| !state.is_settled(now)) {
                 return None;
             }
             seen.push((path.to_str()?.to_owned(), *state));
@@ -79,25 +106,22 @@ impl Record {
     }
 
     /// The record of this key, if it still holds; anything else is no record.
-    pub(super) fn recall(
-        host: &Host,
-        store: &Store,
-        key: &Digest,
-    ) -> Result<Option<(Digest, Summary, Tree)>, StoreProblem> {
+    pub(super) fn recall(host: &Host, store: &Store, key: &Digest) -> Result<Option<Recalled>, StoreProblem> {
         let Some(bytes) = store.record(key)? else { return Ok(None) };
         let Ok(record) = serde_json::from_slice::<Self>(&bytes) else { return Ok(None) };
         let Ok(image) = record.image.parse::<Digest>() else { return Ok(None) };
         if record.version != VERSION || record.key != key.to_string() {
             return Ok(None);
         }
-        if record.seen.iter().any(|(path, state)| host.state(path.as_ref()) != *state) {
+        if !still_so(host, &record.seen) {
             return Ok(None);
         }
         match store.tree(&image)? {
             Some((tree, stamp)) if stamp == record.tree => {
                 store.note_use("closures", key);
-                let Self { files, bytes, programs, top, notes, .. } = record;
-                Ok(Some((image, Summary { files, bytes, programs, top, notes }, tree)))
+                let Self { files, bytes, programs, top, notes, seen, .. } = record;
+                let summary = Summary { files, bytes, programs, top, notes };
+                Ok(Some(Recalled { image, summary, tree, proof: Proof { seen, stamp } }))
             }
             _ => Ok(None),
         }

@@ -106,6 +106,10 @@ impl fmt::Display for Distrust {
     }
 }
 
+/// A file that changed this short a time before it was looked at may change
+/// again without a trace: the kernel's clock for files ticks every 1 to 10 ms.
+const RACY_NS: i128 = 100_000_000;
+
 /// A trusted file, open.
 #[derive(Debug)]
 pub(crate) struct Trusted {
@@ -152,8 +156,23 @@ impl State {
     }
 
     /// Last change of anything, in nanoseconds since 1970.
-    pub(crate) const fn changed(&self) -> i128 {
+    const fn changed(&self) -> i128 {
         self.ctime.0 as i128 * 1_000_000_000 + self.ctime.1 as i128
+    }
+
+    /// The clock by which files change.
+    pub(crate) fn now() -> Option<i128> {
+        i128::try_from(std::time::UNIX_EPOCH.elapsed().ok()?.as_nanos()).ok()
+    }
+
+    /// Whether a change after that moment would show.
+    pub(crate) const fn is_settled(&self, now: i128) -> bool {
+        self.changed() <= now - RACY_NS
+    }
+
+    /// Whether a change from now on would show.
+    pub(crate) fn is_settled_now(&self) -> bool {
+        Self::now().is_some_and(|now| self.is_settled(now))
     }
 }
 

@@ -20,9 +20,6 @@ use crate::image::store::{Made, Store};
 /// Changes whenever the same host must give another image.
 const RULES: &[u8] = b"stockade-recipe/2";
 
-/// As in `closure::record`: what changed so shortly ago may change again unseen.
-const RACY_NS: i128 = 100_000_000;
-
 /// An image that a policy asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -118,9 +115,7 @@ fn make(
     let request = Request { programs: vec![program], without_entry: true, ..Request::default() };
     let source = format!("recipe {} for {}", wanted.recipe, wanted.program);
     let (built, seen) = request.build_on(host.clone(), store, Made::Recipe, &source, progress)?;
-    let now =
-        std::time::UNIX_EPOCH.elapsed().map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(i128::MAX));
-    let settled = seen.values().flatten().all(|state| state.changed() <= now - RACY_NS);
+    let settled = State::now().is_some_and(|now| seen.values().flatten().all(|state| state.is_settled(now)));
     let seen: Option<Vec<_>> =
         seen.into_iter().map(|(path, state)| Some((path.to_str()?.to_owned(), state))).collect();
     if let Some(seen) = seen.filter(|_| settled) {

@@ -6,9 +6,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::stat::lstat;
 use serde::{Deserialize, Serialize};
 
 use super::at::{DIR_MODE, Dir, Stat};
@@ -59,6 +60,12 @@ impl TreeStamp {
         // JSON has no unsigned numbers above i64 that everyone reads: bits are kept.
         let one = |s: &Stat| [s.dev.cast_signed(), s.ino.cast_signed(), s.ctime.0, s.ctime.1];
         Self { tree: one(tree), root: one(root) }
+    }
+
+    /// That of the tree at this path now; `None`: there is none.
+    pub(crate) fn at(tree: &Path) -> Option<Self> {
+        let stat = |path: &Path| lstat(path).ok().map(Stat::from);
+        Some(Self::new(&stat(tree)?, &stat(&tree.join(ROOT))?))
     }
 }
 

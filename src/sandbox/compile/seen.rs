@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::Request;
 use crate::error::{Error, Kind, Result, io_text};
-use crate::image::{Root, Store};
+use crate::image::{Memory, Root, Store};
 use crate::policy::model::Policy;
 use crate::sandbox::blockers;
 use crate::sandbox::host::Host;
@@ -54,11 +54,11 @@ pub(super) enum PayloadSeen {
     Later,
 }
 
-/// Opens and finds what a request names on the host.
+/// Opens and finds what a request names on the host; `memory` is of those before.
 ///
 /// # Errors
 /// It is not there, or not what it should be.
-pub fn look(request: &Request) -> Result<Seen> {
+pub fn look(request: &Request, memory: Option<&Memory>) -> Result<Seen> {
     if let Some(blocker) = blockers::unusable() {
         return Err(Error::new(Kind::Host, blocker.what).help(blocker.fix));
     }
@@ -93,11 +93,12 @@ pub fn look(request: &Request) -> Result<Seen> {
         dirs: &dirs,
         files: &files,
         binds: &request.binds,
+        memory,
     };
     let Chosen { root, verified, store } =
         images::choose(&wanted, payload.as_ref().map(|p| &p.file), &mut notes)?;
     let payload = payload.map_or(PayloadSeen::None, PayloadSeen::Open);
-    Ok(Seen { payload, binds, outs, work, with_places, image: Arc::new(root), verified, store, notes })
+    Ok(Seen { payload, binds, outs, work, with_places, image: root, verified, store, notes })
 }
 
 impl Seen {

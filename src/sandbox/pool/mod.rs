@@ -42,6 +42,7 @@ use super::run::{Begin, Builder, Canceller, Outcome, Remains, Running};
 use super::supervise::Cancel;
 use super::urgency::Behind;
 use crate::error::{Error, Kind as ErrorKind, Result, io_text, no_matter};
+use crate::image::Memory;
 use crate::sys::words;
 
 /// How often a caller that waits for a box looks whether it is still to wait.
@@ -85,6 +86,7 @@ pub struct Pool {
 struct Shared {
     shelves: Mutex<Shelves>,
     payloads: Mutex<Payloads>,
+    closures: Memory,
     /// For makers: somebody wants a box, or it is over.
     wanted: Condvar,
     /// For takers: a box was made, or cannot be.
@@ -148,6 +150,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             shelves: Mutex::new(Shelves::new(ready)),
             payloads: Mutex::default(),
+            closures: Memory::default(),
             wanted: Condvar::new(),
             made: Condvar::new(),
             later: Mutex::default(),
@@ -184,7 +187,7 @@ impl Pool {
             self.shared.payloads.lock().unwrap_or_else(PoisonError::into_inner).kept(payload)
         };
         let take = |kind, seen: &_, payload: Option<&_>| self.take(kind, seen, payload, cancel);
-        let (outcome, remains, turn) = serve(job, cancel, started, kept, take)?;
+        let (outcome, remains, turn) = serve(job, cancel, started, &self.shared.closures, kept, take)?;
         self.shared.later.lock().unwrap_or_else(PoisonError::into_inner).push(remains);
         drop(turn);
         Ok(outcome)
@@ -211,7 +214,7 @@ impl Pool {
         if !Kind::is_known_before(request) {
             return Err(unknown());
         }
-        let seen = compile::look(request)?;
+        let seen = compile::look(request, Some(&self.shared.closures))?;
         let kind = Kind::of(request, &seen).ok_or_else(unknown)?;
         let mut shelves = self.shared.lock();
         let at = shelves.find_or_add(kind, &seen);
@@ -281,12 +284,13 @@ fn serve<'a>(
     job: Builder,
     cancel: &dyn Cancel,
     started: impl FnOnce(),
+    closures: &Memory,
     kept: impl FnOnce(&Payload) -> Option<Arc<Kept>>,
     take: impl FnOnce(Kind, &Seen, Option<&Arc<Kept>>) -> Taken<'a>,
 ) -> Result<Served<'a>> {
     let begin = Begin::now()?;
     let request = job.into_request();
-    let seen = compile::look(&request)?;
+    let seen = compile::look(&request, Some(closures))?;
     let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
         return alone(begin, request, seen, cancel, started);
     };

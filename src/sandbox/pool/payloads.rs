@@ -9,16 +9,15 @@
 //! times for it. A change within the clock's grain could hide behind the change
 //! before it: a file that changed a moment ago is not kept.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::image::FileState;
 use crate::image::digest::Hasher;
 use crate::sandbox::compile::Payload;
 use crate::sys::fd;
@@ -28,38 +27,6 @@ const MOST_BYTES: u64 = 8 << 20;
 
 /// Files that are known.
 const MOST_FILES: usize = 8;
-
-/// How long ago a file must have changed for the last time.
-const SETTLED: Duration = Duration::from_millis(100);
-
-/// What makes a file the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(meta: &Metadata) -> Self {
-        Self {
-            file: (meta.dev(), meta.ino()),
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-
-    /// Whether a change from now on would be seen by its times.
-    fn is_settled(&self) -> bool {
-        let since_epoch = |(seconds, nanos): (i64, i64)| {
-            Some(Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?))
-        };
-        let at = since_epoch(self.changed).and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
-        at.and_then(|at| at.elapsed().ok()).is_some_and(|age| age >= SETTLED)
-    }
-}
 
 /// A payload as it was read.
 #[derive(Debug)]
@@ -84,19 +51,19 @@ impl Kept {
 
 /// The last payloads, the one used last at the end.
 #[derive(Debug, Default)]
-pub struct Payloads(Vec<(Identity, Option<Arc<Kept>>)>);
+pub struct Payloads(Vec<(FileState, Option<Arc<Kept>>)>);
 
 impl Payloads {
     /// The copy of this file, where it has come before. Whatever stands in the way of one, the file
     /// itself does as well: also one whose size is no longer what the job was told.
     pub fn kept(&mut self, payload: &Payload) -> Option<Arc<Kept>> {
         let file = &payload.file;
-        let identity = Identity::of(&file.metadata().ok()?);
-        if identity.size > MOST_BYTES || identity.size != payload.size || !identity.is_settled() {
+        let identity = FileState::of(&file.metadata().ok()?);
+        if identity.size() > MOST_BYTES || identity.size() != payload.size || !identity.is_settled_now() {
             return None;
         }
         let Some(at) = self.0.iter().position(|(known, _)| *known == identity) else {
-            self.0.retain(|(known, _)| known.file != identity.file);
+            self.0.retain(|(known, _)| known.inode() != identity.inode());
             if self.0.len() == MOST_FILES {
                 self.0.remove(0);
             }
@@ -107,7 +74,7 @@ impl Payloads {
         let kept = kept.or_else(|| {
             let copy = keep(file).ok()?;
             // Nobody has written to it meanwhile.
-            (Identity::of(&file.metadata().ok()?) == identity).then(|| Arc::new(copy))
+            (FileState::of(&file.metadata().ok()?) == identity).then(|| Arc::new(copy))
         });
         self.0.push((identity, kept.clone()));
         kept
@@ -138,8 +105,13 @@ fn keep(file: &File) -> io::Result<Kept> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use std::os::unix::fs::FileExt as _;
+
+    /// A file that was left alone for so long has settled.
+    const SETTLED: Duration = Duration::from_millis(200);
 
     fn content(kept: &Kept) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(kept.file.metadata().unwrap().len()).unwrap()];
@@ -155,7 +127,7 @@ mod tests {
 
     fn settled(path: &std::path::Path, bytes: &[u8]) -> Payload {
         std::fs::write(path, bytes).unwrap();
-        std::thread::sleep(SETTLED * 2);
+        std::thread::sleep(SETTLED);
         open(path)
     }
 
@@ -221,7 +193,7 @@ mod tests {
                 open(&path)
             })
             .collect();
-        std::thread::sleep(SETTLED * 2);
+        std::thread::sleep(SETTLED);
         for file in &files {
             assert!(payloads.kept(file).is_none());
         }

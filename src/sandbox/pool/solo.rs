@@ -16,6 +16,7 @@ use super::payloads::{Kept, Payloads};
 use super::shelf::{Answer, Shelves, Task};
 use super::{Taken, is_readable, serve};
 use crate::error::Result;
+use crate::image::Memory;
 use crate::sandbox::compile::{Payload, Seen};
 use crate::sandbox::run::{Builder, Outcome, Remains};
 use crate::sandbox::supervise::Cancel;
@@ -26,6 +27,7 @@ use crate::sandbox::supervise::Cancel;
 pub struct Solo {
     shelves: RefCell<Shelves>,
     payloads: RefCell<Payloads>,
+    closures: Memory,
     network: Option<u64>,
     /// What is left of boxes that have ended, until there is time.
     later: RefCell<Vec<Remains>>,
@@ -40,7 +42,8 @@ impl Solo {
     #[must_use]
     pub fn new() -> Self {
         let (shelves, network) = (RefCell::new(Shelves::new(1)), maker::empty_network());
-        Self { shelves, payloads: RefCell::default(), network, later: RefCell::default(), stays: PhantomData }
+        let (payloads, closures) = Default::default();
+        Self { shelves, payloads, closures, network, later: RefCell::default(), stays: PhantomData }
     }
 
     /// Runs a job to its end; `cancel` can end it.
@@ -49,7 +52,8 @@ impl Solo {
     /// As [`Builder::run`].
     pub fn run_with(&self, job: Builder, cancel: &dyn Cancel) -> Result<Outcome> {
         let kept = |payload: &Payload| self.payloads.borrow_mut().kept(payload);
-        let served = serve(job, cancel, || {}, kept, |kind, seen, kept| self.take(kind, seen, kept));
+        let served =
+            serve(job, cancel, || {}, &self.closures, kept, |kind, seen, kept| self.take(kind, seen, kept));
         self.shelves.borrow_mut().done();
         let (outcome, remains, _) = served?;
         self.later.borrow_mut().push(remains);

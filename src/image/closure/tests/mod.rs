@@ -9,6 +9,7 @@ use std::path::Path;
 use super::*;
 use craft::Craft;
 
+mod again;
 #[path = "../../../../tests/elf/craft.rs"]
 mod craft;
 mod kept;
