@@ -66,7 +66,8 @@ fn way_to(step: Step, caller: Caller) -> Option<Way> {
         Step::LoopbackUp => Some(Way::Loopback),
         Step::WorkCopy => Some(Way::Work),
         // Only in boxes made ahead, and where a CPU is asked for.
-        Step::PayloadLater | Step::ReceiveJob | Step::HandJob | Step::PinCpu => None,
+        Step::PayloadLater | Step::ReceiveJob | Step::PayloadAgain | Step::JobFrame => None,
+        Step::InitDone | Step::HandJob | Step::HandWords | Step::PinCpu => None,
         Step::FsIds | Step::Groups if !root => None,
         Step::MakeLeaf | Step::SetLimit | Step::HandLeaf | Step::ReceiveLeaf if !root => None,
         Step::EnterLeaf if !root || v2() => None,
@@ -240,7 +241,16 @@ fn every_step_that_fails_is_named_or_replaced_and_nothing_is_left() {
             }
         }
         // Only of boxes that are made ahead of their job, or pinned.
-        let of_pools = ["payload-later", "receive-job", "hand-job", "pin-cpu"];
+        let of_pools = [
+            "payload-later",
+            "receive-job",
+            "payload-again",
+            "job-frame",
+            "init-done",
+            "hand-job",
+            "hand-words",
+            "pin-cpu",
+        ];
         let as_root: &[&str] = if v2() { &["enter-leaf", "bind"] } else { &["bind"] };
         let as_user =
             &["cgroup-leaf", "cgroup-limit", "hand-leaf", "receive-leaf", "fs-ids", "enter-leaf", "groups"];

@@ -102,9 +102,10 @@ enum Fate {
 /// `None`: neither run nor batch of this caller takes the step.
 fn fate(step: Step, root: bool) -> Option<Fate> {
     match step {
-        Step::PayloadLater => Some(Fate::OwnBox),
-        Step::ReceiveJob => Some(Fate::OwnBoxOrRefused),
-        Step::HandJob | Step::InitWait | Step::WaitGate => Some(Fate::Refused),
+        Step::PayloadLater | Step::InitDone => Some(Fate::OwnBox),
+        // A box that has the program already does not need it any more.
+        Step::ReceiveJob | Step::PayloadAgain | Step::JobFrame | Step::HandJob => Some(Fate::OwnBoxOrRefused),
+        Step::HandWords | Step::InitWait | Step::InitGate | Step::WaitGate => Some(Fate::Refused),
         // Taken where the caller asks for something that these jobs do not.
         Step::BindTree | Step::BindTreeFlags | Step::RootTmpfs | Step::CopyRoot | Step::WorkCopy => None,
         Step::BindOpen | Step::BindFlags | Step::LoopbackUp | Step::PinCpu => None,

@@ -82,7 +82,7 @@ impl Steps {
     }
 
     /// Child only: tells the supervisor.
-    fn send(self, step: Step, frame: Frame) -> Result<(), Failed> {
+    pub fn send(self, step: Step, frame: Frame) -> Result<(), Failed> {
         self.call(step, || fd::write(self.plan.control, &frame.encode()).map(drop))
     }
 
@@ -172,8 +172,9 @@ fn build(steps: Steps) -> Result<(), Failed> {
         userns_limit_errno,
         keyring,
     };
-    steps.send(Step::WaitBuilt, Frame::Built(built))?;
     steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))?;
+    // After it: who has said this may end, and P does not wait for it any more.
+    steps.send(Step::WaitBuilt, Frame::Built(built))?;
     late::receive(steps)
 }
 
@@ -206,7 +207,10 @@ fn harden_init(steps: Steps) -> Result<(), Failed> {
     steps.send(Step::InitFrame, Frame::InitReady)?;
     steps.wait_byte(Step::InitWait, plan.control)?;
     steps.call(Step::InitDumpable, || process::set_dumpable(false))?;
-    steps.call(Step::InitGate, || fd::write(plan.gate_write, &[1]).map(drop))?;
+    match plan.late {
+        None => steps.call(Step::InitGate, || fd::write(plan.gate_write, &[1]).map(drop))?,
+        Some(_) => steps.send(Step::InitDone, Frame::InitDone)?,
+    }
     // P's end of the gate closes at its exec, which also gives it memory of its own: only then may
     // this process take the shared one away.
     steps.call(Step::InitGate, || fd::wait_reader_gone(plan.gate_write))?;
@@ -284,7 +288,10 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
         steps.call(Step::SeccompMain, || sys::seccomp::install(&plan.filter, plan.nonce))?;
     }
     steps.send(Step::FrameA, Frame::Ready(Ready { landlock_errno, usage }))?;
-    steps.wait_byte(Step::WaitGate, plan.gate_read)?;
+    match &plan.late {
+        None => steps.wait_byte(Step::WaitGate, plan.gate_read)?,
+        Some(late) => steps.call(Step::WaitGate, || late.words.receive(plan.gate_read))?,
+    }
     steps.call(Step::Exec, || {
         Err(match &plan.late {
             Some(late) => late.words.execve(&plan.program, plan.nonce),

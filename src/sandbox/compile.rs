@@ -158,7 +158,7 @@ pub struct Compiled {
     /// The control socket, the supervisor's end.
     pub control: OwnedFd,
     /// Where the job is handed in that comes later, likewise.
-    pub job: Option<OwnedFd>,
+    pub job: Option<LaterEnds>,
     /// The network namespace of the thread that makes the box, where it has none of its own.
     pub network: Option<u64>,
     /// The CPU that the payload is to start on, and to keep to.
@@ -183,6 +183,15 @@ pub struct Compiled {
     pub sha256: Option<String>,
     /// Hears of what is refused, where that is asked for.
     pub explainer: Option<Explainer>,
+}
+
+/// Where what a job brings goes into a box that was made ahead.
+#[derive(Debug)]
+pub struct LaterEnds {
+    /// Its payload, to M.
+    pub payload: OwnedFd,
+    /// Its words, to P, which they let go.
+    pub gate: OwnedFd,
 }
 
 /// Compiles a request.
@@ -260,7 +269,8 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
     .map_err(|e| no_streams(&e))?;
     let pairs = || {
         let job = is_ahead.then(sys::fd::socket_pair).transpose()?;
-        Ok((sys::fd::socket_pair()?, sys::fd::pipe()?, job))
+        let gate = if is_ahead { sys::fd::socket_pair()? } else { sys::fd::pipe()? };
+        Ok((sys::fd::socket_pair()?, gate, job))
     };
     let ((control, control_child), (gate_read, gate_write), job) =
         order::own_step(Step::MakePipes, 1, pairs).map_err(|e| no_streams(&e))?;
@@ -321,7 +331,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         program,
         late: job_child.as_ref().map(|fd| Late {
             job: fd.as_raw_fd(),
-            file: AtomicI32::new(-1),
+            place: AtomicI32::new(-1),
             words: sys::words::Words::default(),
         }),
         argv,
@@ -342,8 +352,15 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         #[cfg(feature = "ablation")]
         spoilt: super::ablation::from_environment()?,
     };
-    let mut for_children = vec![control_child, gate_read, gate_write];
+    let mut for_children = vec![control_child, gate_read];
     for_children.extend(job_child);
+    let job = match job {
+        Some(payload) => Some(LaterEnds { payload, gate: gate_write }),
+        None => {
+            for_children.push(gate_write);
+            None
+        }
+    };
     let payload_name = payload.as_ref().map(|p| p.name.clone());
     for_children.extend(payload.map(|p| OwnedFd::from(p.file)));
     for_children.extend([inside.stdin, inside.stdout, inside.stderr]);

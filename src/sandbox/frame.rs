@@ -82,6 +82,10 @@ pub enum Frame {
     Ready(Ready),
     /// Pid 1 has given up everything.
     InitReady,
+    /// Pid 1 has heard that all is well, and has nothing left to do: only in a box made ahead.
+    InitDone,
+    /// The job's payload is in its place: likewise.
+    Placed,
 }
 
 /// Words of 32 bits in a frame before the 64-bit ones.
@@ -130,6 +134,8 @@ impl Frame {
             }
             Frame::Listener => pack(6, [0; 5], none),
             Frame::InitReady => pack(8, [0; 5], none),
+            Frame::InitDone => pack(9, [0; 5], none),
+            Frame::Placed => pack(10, [0; 5], none),
             Frame::Ready(r) => pack(
                 7,
                 [bits(r.landlock_errno), 0, 0, 0, 0],
@@ -180,6 +186,8 @@ impl Frame {
                 usage: Usage { user_ns: l[0], system_ns: l[1], switches: l[2] },
             }),
             8 => Frame::InitReady,
+            9 => Frame::InitDone,
+            10 => Frame::Placed,
             _ => return None,
         };
         (frame.encode() == *bytes).then_some(frame)
@@ -206,6 +214,8 @@ mod tests {
             Frame::Stripped(Stripped { proc_errno: 1, inner_errno: 28, trial_errno: 28, core_limit: 1 }),
             Frame::Listener,
             Frame::InitReady,
+            Frame::InitDone,
+            Frame::Placed,
             Frame::Ready(Ready {
                 landlock_errno: 13,
                 usage: Usage { user_ns: 1, system_ns: u64::MAX, switches: 3 },

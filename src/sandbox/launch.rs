@@ -39,6 +39,9 @@ const MAPS_WRITTEN: usize = 3;
 /// How long M may take to make two processes while a failed launch is taken down.
 const LAST_WORDS_MS: u16 = 2_000;
 
+/// What is said of a frame that nobody waits for.
+const TOO_EARLY: &str = "a record from the set-up came too early";
+
 /// How often one process looks for what others have left.
 const SWEEP_EVERY_NS: u64 = 1_000_000_000;
 
@@ -101,6 +104,8 @@ pub struct Facts {
 /// A box whose payload runs.
 #[derive(Debug)]
 pub struct Launched {
+    /// M, where it has been killed and its end was not waited for.
+    pub middle: Option<Process>,
     /// Pid 1.
     pub init: Process,
     /// The payload.
@@ -113,8 +118,6 @@ pub struct Launched {
     pub baseline: Counters,
     /// When the payload was let go, monotonic nanoseconds.
     pub started_ns: u64,
-    /// Readable once the exec has happened or failed.
-    pub control: OwnedFd,
     /// Directories of the box in memory, open for the evidence.
     pub tmpfs: Vec<fs::File>,
     /// The private copy of the payload, for its digest.
@@ -131,6 +134,8 @@ struct Underway<'a> {
     middle_reaped: bool,
     /// Whether M was told to go on: from then on it makes processes.
     told: bool,
+    /// Whether M has been given a payload, and has not said yet that it is in its place.
+    is_placing: bool,
     /// Whether a process has said what it failed at: what follows from that is no cause.
     cause_known: bool,
     /// How long to wait for somebody to say so.
@@ -153,7 +158,7 @@ struct Underway<'a> {
 /// Nothing of the box is left then but its cgroup.
 pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launched, Stopped> {
     let mut underway = Underway::begin(compiled, cancel)?;
-    match underway.follow().and_then(|()| Ok((underway.baseline()?, underway.go()?))) {
+    match underway.follow().and_then(|()| Ok((underway.baseline()?, underway.go(None)?))) {
         Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
         Err(stopped) => Err(underway.give_up(stopped)),
     }
@@ -211,6 +216,7 @@ impl<'a> Underway<'a> {
             middle,
             middle_reaped: false,
             told: false,
+            is_placing: false,
             cause_known: false,
             last_words_ms: 0,
             userns: None,
@@ -242,7 +248,7 @@ impl<'a> Underway<'a> {
         // Read now, needed when the box waits for it.
         no_matter(posture::Own::get(), "it is read again, and the failure told");
         let mut init_ready = false;
-        while !init_ready || self.facts.ready.is_none() {
+        while !init_ready || self.facts.ready.is_none() || self.facts.built.is_none() {
             let (frame, passed) = self.next_frame()?;
             match frame {
                 Frame::InitPid(pid) => self.init = Some(self.open(pid)?),
@@ -259,6 +265,7 @@ impl<'a> Underway<'a> {
                 }
                 Frame::Ready(ready) => self.facts.ready = Some(ready),
                 Frame::InitReady => init_ready = true,
+                Frame::InitDone | Frame::Placed => return Err(Stopped::Failed(TOO_EARLY.to_owned())),
             }
         }
         if self.compiled.plan.late.is_none() {
@@ -281,20 +288,28 @@ impl<'a> Underway<'a> {
         }
     }
 
-    /// The word to go; answers when that was.
-    fn go(&mut self) -> Result<u64, Stopped> {
+    /// The word to go; answers when that was. Where the job comes later, it is the job's words.
+    fn go(&mut self, words: Option<&[u8]>) -> Result<u64, Stopped> {
         if let (Some(cpu), Some(payload)) = (self.compiled.cpu, &self.payload) {
             own_step(Step::PinCpu, cpu, || pin(payload.pid, cpu)).map_err(|e| {
                 let errno = e.raw_os_error().unwrap_or(0);
                 Stopped::Failed(describe(Step::PinCpu, &format!("CPU {cpu}"), errno))
             })?;
         }
+        let started_ns = time::monotonic_ns();
+        match words {
+            None => self.acknowledge()?,
+            Some(words) => self.hand_words(words)?,
+        }
+        Ok(started_ns)
+    }
+
+    /// All is well: pid 1 may go on. It has nothing to do that would be urgent.
+    fn acknowledge(&self) -> Result<(), Stopped> {
         if let Some(init) = &self.init {
             urgency::no_hurry(init.pid);
         }
-        let started_ns = time::monotonic_ns();
-        self.tell(Step::Acknowledge)?;
-        Ok(started_ns)
+        self.tell(Step::Acknowledge)
     }
 
     fn open(&mut self, pid: i32) -> Result<Process, Stopped> {
@@ -382,11 +397,9 @@ impl<'a> Underway<'a> {
     /// The next frame; the caller's wish, a process that died silently and one that hangs end the wait.
     fn next_frame(&mut self) -> Result<(Frame, Option<OwnedFd>), Stopped> {
         let control = self.compiled.control.as_fd();
-        // M may end once P is known; the others may not end at all.
-        let watched = match &self.payload {
-            None => [Some(&self.middle), self.init.as_ref()],
-            Some(payload) => [Some(payload), self.init.as_ref()],
-        };
+        // M may end once it has done its part; the others may not end at all.
+        let middle = Some(&self.middle).filter(|_| self.facts.built.is_none() || self.is_placing);
+        let watched = [middle, self.payload.as_ref(), self.init.as_ref()];
         let read = PollFlags::POLLIN;
         let mut fds = vec![PollFd::new(control, read), PollFd::new(self.cancel, read)];
         fds.extend(watched.into_iter().flatten().map(|p| PollFd::new(p.pidfd.as_fd(), read)));
@@ -395,7 +408,11 @@ impl<'a> Underway<'a> {
             if fds[1].any() == Some(true) {
                 return Err(Stopped::Cancelled);
             }
-            return Err(Stopped::Failed(self.silent_death()));
+            // What it has said may have come while the others were looked at.
+            let mut said = [PollFd::new(control, read)];
+            if nix::poll::poll(&mut said, PollTimeout::ZERO).unwrap_or(0) == 0 {
+                return Err(Stopped::Failed(self.silent_death()));
+            }
         }
         let mut bytes = [0u8; FRAME_BYTES];
         let (n, passed) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes)
@@ -471,7 +488,7 @@ impl<'a> Underway<'a> {
     fn first_look(&mut self) -> Result<(), Stopped> {
         let (Some(init), Some(payload), Some(stripped)) = (&self.init, &self.payload, self.facts.stripped)
         else {
-            return Err(Stopped::Failed("a record from the set-up came too early".to_owned()));
+            return Err(Stopped::Failed(TOO_EARLY.to_owned()));
         };
         let mut mounts = std::mem::take(&mut self.compiled.expected_mounts);
         if stripped.proc_errno != 0 {
@@ -492,7 +509,7 @@ impl<'a> Underway<'a> {
     fn second_look(&mut self) -> Result<(), Stopped> {
         let (Some(init), Some(payload), Some(stripped)) = (&self.init, &self.payload, self.facts.stripped)
         else {
-            return Err(Stopped::Failed("a record from the set-up came too early".to_owned()));
+            return Err(Stopped::Failed(TOO_EARLY.to_owned()));
         };
         let compiled = &*self.compiled;
         let inner = stripped.inner_errno == 0;
@@ -578,19 +595,14 @@ impl<'a> Underway<'a> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
             return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
         };
-        let control = self
-            .compiled
-            .control
-            .try_clone()
-            .map_err(|e| Stopped::Failed(format!("dup: {}", io_text(&e))))?;
         Ok(Launched {
+            middle: (!self.middle_reaped).then_some(self.middle),
             init,
             payload,
             listener: self.listener.take(),
             facts: self.facts,
             baseline,
             started_ns,
-            control,
             tmpfs: self.tmpfs,
             payload_copy: self.payload_copy,
             outs: self.outs,

@@ -114,7 +114,9 @@ steps! {
     SealMount Middle "seal" "mount_setattr({}, RDONLY)" "once its last writer is closed",
     BindOpen Middle "bind" "open_tree({}, CLONE)" "asked for by the caller",
     BindFlags Middle "bind-flags" "mount_setattr({}, MS_PRIVATE, recursive)" "submounts too: a read-only bind is otherwise writable below them; and what the host mounts later stays outside",
-    ReceiveJob Middle "receive-job" "recvmsg(SCM_RIGHTS)" "only a box made ahead: it waits here, and P before its exec, both with everything in force",
+    ReceiveJob Middle "receive-job" "recvmsg(SCM_RIGHTS)" "only a box made ahead: it waits here for a payload that is not the likely one, and P before its exec, both with everything in force",
+    PayloadAgain Middle "payload-again" "open(payload, O_WRONLY|O_TRUNC)" "likewise: through its own mount, into the file that the first look has seen",
+    JobFrame Middle "job-frame" "write(control)" "likewise: the payload is in its place, and nobody writes to it any more",
 
     // Pid 1 of the box.
     InitDeathsig Init "init-deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
@@ -134,6 +136,7 @@ steps! {
     InitWait Init "init-wait" "read(control)" "the supervisor's acknowledgement passes through here, so that pid 1 is hardened first",
     InitDumpable Init "init-dumpable" "prctl(PR_SET_DUMPABLE, 0)" "after the last look of the supervisor: the memory is shared with P until its exec, which gives P a fresh one",
     InitGate Init "init-gate" "write(gate)" "P may go",
+    InitDone Init "init-done" "write(control)" "only a box made ahead, in place of the step before: there the supervisor itself lets P go, when the job has come",
 
     // The payload process.
     Deathsig Payload "deathsig" "prctl(PR_SET_PDEATHSIG, SIGKILL)" "nothing outlives the supervisor",
@@ -186,9 +189,10 @@ steps! {
 
     // The supervisor again.
     Attest Supervisor "attest" "read {}" "a report claims only what was read from the kernel",
-    HandJob Supervisor "hand-job" "sendmsg(SCM_RIGHTS)" "only a box made ahead: the payload's file and its words, to M, which holds nothing of the box that P could change",
+    HandJob Supervisor "hand-job" "sendmsg(SCM_RIGHTS)" "only a box made ahead that has not the job's payload yet: the file, to M, which holds nothing of the box that P could change",
     PinCpu Supervisor "pin-cpu" "sched_setaffinity(payload, {})" "only where it is asked for, before the payload's first instruction",
     Acknowledge Supervisor "acknowledge" "write(control)" "the clock starts",
+    HandWords Supervisor "hand-words" "write(gate)" "only a box made ahead, whose pid 1 has had its acknowledgement before: the job's words, and the clock starts; M is dead by then",
 }
 
 /// One call of the supervisor's. In a test build it can be made to fail, like those of the children.

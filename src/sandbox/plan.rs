@@ -241,8 +241,8 @@ pub struct Inject {
 pub struct Late {
     /// Where the job comes from, M's end.
     pub job: RawFd,
-    /// The payload's file, open for writing by M alone; -1 where there is none.
-    pub file: AtomicI32,
+    /// The payload's directory through M's own mount, which is not read-only; -1 where there is none.
+    pub place: AtomicI32,
     /// Room for the arguments and the environment, in place of the plan's.
     pub words: Words,
 }
@@ -271,9 +271,9 @@ pub struct Plan {
     pub loopback: bool,
     /// Control socket, the children's end.
     pub control: RawFd,
-    /// Gate, the end that P reads.
+    /// Gate, the end that P reads: a byte, or, where the job comes later, its words.
     pub gate_read: RawFd,
-    /// Gate, the end that I writes.
+    /// Gate, the end that I writes, or S where the job comes later. I sees by it when P has executed.
     pub gate_write: RawFd,
     /// The payload's ends of its three pipes.
     pub stdio: [RawFd; 3],

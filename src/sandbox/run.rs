@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::cgroup;
-use super::compile::{self, Compiled, Request};
+use super::compile::{self, Compiled, LaterEnds, Request};
 use super::digesting::Digesting;
 use super::host::Host;
 use super::images::{RootChoice, StoreChoice};
@@ -65,18 +65,18 @@ pub fn run(request: Request, cancel: &dyn Cancel, started: impl FnOnce()) -> Res
 #[derive(Debug)]
 pub struct Remains {
     _plan: Plan,
-    _meter: Option<Meter>,
+    _watched: Option<(Meter, Launched)>,
     _image: Arc<Root>,
-    _sockets: (OwnedFd, Option<OwnedFd>),
+    _sockets: (OwnedFd, Option<LaterEnds>),
     /// What held its mounts.
     pub mounts: Option<File>,
 }
 
 impl Remains {
     /// The caller's own descriptors are closed here and now.
-    fn of(compiled: Compiled, meter: Option<Meter>) -> Self {
+    fn of(compiled: Compiled, watched: Option<(Meter, Launched)>) -> Self {
         let Compiled { plan, image, control, job, .. } = compiled;
-        Self { _plan: plan, _meter: meter, _image: image, _sockets: (control, job), mounts: None }
+        Self { _plan: plan, _watched: watched, _image: image, _sockets: (control, job), mounts: None }
     }
 }
 
@@ -178,7 +178,7 @@ fn supervised(
     };
     let outs = std::mem::take(&mut launched.outs);
     let supervisor = Supervisor::new(
-        launched,
+        (launched, compiled.control.as_fd()),
         meter,
         &mut compiled.streams,
         &compiled.policy.limits,
@@ -186,7 +186,7 @@ fn supervised(
         cancel,
     )
     .explaining(compiled.explainer.take());
-    let Supervised { mut evidence, meter, left, teardown_ns, explainer } = supervisor.run();
+    let Supervised { mut evidence, meter, launched, left, teardown_ns, explainer } = supervisor.run();
     let outputs = collected(&compiled, outs, &mut evidence);
     let sha256 = match digest.map(Digesting::finish) {
         None => compiled.sha256.take(),
@@ -205,7 +205,7 @@ fn supervised(
     }
     let stdout = compiled.streams.stdout.take_captured();
     let stderr = compiled.streams.stderr.take_captured();
-    (Outcome { report, stdout, stderr }, Remains::of(compiled, Some(meter)))
+    (Outcome { report, stdout, stderr }, Remains::of(compiled, Some((meter, launched))))
 }
 
 /// What the box has made goes to its caller, unless nobody wants it any more or

@@ -45,6 +45,7 @@ pub struct Child {
 /// Makes a copy of this process in the given new namespaces (`CLONE_NEW*`) and
 /// runs `entry` in it. Signal handlers are reset in the copy; what was ignored
 /// stays ignored and the mask is inherited: callers block all signals before.
+/// No signal tells of its end, which would interrupt one of the caller's waits.
 ///
 /// `entry` runs in a copy that has only the calling thread: it must not
 /// allocate, take a lock, or unwind.
@@ -54,7 +55,6 @@ pub fn copy<T: Sync>(namespaces: i32, data: &T, entry: fn(&'static T) -> !) -> R
     let args = CloneArgs {
         flags: namespaces as u32 as u64 | CLONE_CLEAR_SIGHAND | libc::CLONE_PIDFD as u64,
         pidfd: (&raw mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
     // SAFETY: args is live and of the size passed. No memory is shared, so the child continues here on

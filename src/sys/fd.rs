@@ -158,17 +158,6 @@ pub fn read_anew(fd: RawFd, buf: &mut Vec<u8>) -> Result<usize> {
     Ok(n)
 }
 
-/// Makes a file empty, to be written from its start.
-///
-/// # References
-/// `ftruncate(2)`, `lseek(2)`
-pub fn empty(fd: RawFd) -> Result<()> {
-    // SAFETY: acts on a descriptor's number only.
-    unsafe { raw!(ftruncate, fd, 0) }?;
-    // SAFETY: as above.
-    unsafe { raw!(lseek, fd, 0, libc::SEEK_SET) }.map(drop)
-}
-
 /// Writes at most `buf.len()` bytes.
 ///
 /// # References
@@ -359,28 +348,7 @@ pub fn send_with_fds<const N: usize>(
 /// # References
 /// `recvmsg(2)`, `unix(7)` (`SCM_RIGHTS`)
 pub fn recv_with_fds<const N: usize>(socket: RawFd, data: &mut [u8]) -> Result<(usize, [RawFd; N])> {
-    // SAFETY: the pointer and length are those of a live, writable buffer.
-    unsafe { recv_to(socket, data.as_mut_ptr(), data.len()) }
-}
-
-/// The same into the room that `data` has, in the place of what it held. No room is made: this allocates
-/// nothing, and memory of a large buffer comes with its content.
-///
-/// # References
-/// As [`recv_with_fds`]
-pub fn recv_anew_with_fds<const N: usize>(socket: RawFd, data: &mut Vec<u8>) -> Result<[RawFd; N]> {
-    data.clear();
-    // SAFETY: the pointer and length are those of a live, writable buffer.
-    let (n, fds) = unsafe { recv_to(socket, data.as_mut_ptr(), data.capacity()) }?;
-    // SAFETY: the kernel has written so many bytes there, and no more than there was room for.
-    unsafe { data.set_len(n) };
-    Ok(fds)
-}
-
-/// # Safety
-/// There are so many bytes to write to at `to`.
-unsafe fn recv_to<const N: usize>(socket: RawFd, to: *mut u8, room: usize) -> Result<(usize, [RawFd; N])> {
-    let mut iov = libc::iovec { iov_base: to.cast(), iov_len: room };
+    let mut iov = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
     let mut control =
         Rights { header: libc::cmsghdr { cmsg_len: 0, cmsg_level: 0, cmsg_type: 0 }, fds: [-1; N] };
     let mut message = libc::msghdr {

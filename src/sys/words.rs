@@ -23,15 +23,15 @@ pub const MOST_BYTES: usize = 96 * 1024;
 const MOST_WORDS: usize = 4096;
 
 /// Numbers at the start of a message: words of the arguments, words of the
-/// environment, bytes of the payload.
-const HEAD: [usize; 3] = [0, 8, 16];
-const HEAD_BYTES: usize = 24;
+/// environment.
+const HEAD: [usize; 2] = [0, 8];
+const HEAD_BYTES: usize = 16;
 
 /// A message for [`Words::receive`]; `None`: there is no room for so many words.
 #[must_use]
-pub fn message(argv: &StringArray, envp: &StringArray, payload_size: u64) -> Option<Vec<u8>> {
+pub fn message(argv: &StringArray, envp: &StringArray) -> Option<Vec<u8>> {
     let words = argv.strings().len() + envp.strings().len() + 2;
-    let counts = [argv.strings().len() as u64, envp.strings().len() as u64, payload_size];
+    let counts = [argv.strings().len() as u64, envp.strings().len() as u64];
     let mut out: Vec<u8> = counts.into_iter().flat_map(u64::to_le_bytes).collect();
     for word in argv.strings().iter().chain(envp.strings()) {
         out.extend_from_slice(word.as_bytes_with_nul());
@@ -72,13 +72,12 @@ impl Default for Words {
 }
 
 impl Words {
-    /// Child only: waits for the message. Answers the size of the payload and the
-    /// descriptor that came along, -1 where none did.
+    /// Child only: waits for the message.
     ///
     /// # Errors
     /// `EPIPE`: the other side is gone; `EBADMSG`: not what [`message`] makes;
     /// `EBUSY`: there was a message before.
-    pub fn receive(&self, socket: RawFd) -> Result<(u64, RawFd)> {
+    pub fn receive(&self, socket: RawFd) -> Result<()> {
         if self.taken.swap(true, Ordering::Relaxed) {
             return Err(Errno::EBUSY);
         }
@@ -86,17 +85,17 @@ impl Words {
         let bytes = unsafe { &mut *self.bytes.get() };
         // SAFETY: as above.
         let pointers = unsafe { &mut *self.pointers.get() };
-        let fd = loop {
-            match fd::recv_anew_with_fds::<1>(socket, bytes) {
-                Ok(_) if bytes.is_empty() => return Err(Errno::EPIPE),
-                Ok([fd]) => break fd,
+        loop {
+            match fd::read_anew(socket, bytes) {
+                Ok(0) => return Err(Errno::EPIPE),
+                Ok(_) => break,
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(e),
             }
-        };
-        let (environment, size) = lay_out(bytes, pointers).ok_or(Errno::EBADMSG)?;
+        }
+        let environment = lay_out(bytes, pointers).ok_or(Errno::EBADMSG)?;
         self.environment.store(environment, Ordering::Release);
-        Ok((size, fd))
+        Ok(())
     }
 
     /// Child only: replaces this process. Returns only on failure; `EAGAIN`: no
@@ -119,13 +118,12 @@ impl Words {
     }
 }
 
-/// Child only: makes the two lists, in the room that there is. Answers where the second one begins and the
-/// payload's size; `None`: the message is not whole.
-fn lay_out(message: &[u8], pointers: &mut Vec<usize>) -> Option<(usize, u64)> {
+/// Child only: makes the two lists, in the room that there is. Answers where the second one begins; `None`:
+/// the message is not whole.
+fn lay_out(message: &[u8], pointers: &mut Vec<usize>) -> Option<usize> {
     let number = |at: usize| Some(u64::from_le_bytes(message.get(at..at + 8)?.try_into().ok()?));
     let argc = usize::try_from(number(HEAD[0])?).ok()?;
     let envc = usize::try_from(number(HEAD[1])?).ok()?;
-    let size = number(HEAD[2])?;
     let environment = argc.checked_add(1)?;
     let last = environment.checked_add(envc)?;
     // Beyond its capacity it would allocate.
@@ -143,7 +141,7 @@ fn lay_out(message: &[u8], pointers: &mut Vec<usize>) -> Option<(usize, u64)> {
         pointers.push(rest.as_ptr() as usize);
         rest = rest.get(end + 1..)?;
     }
-    rest.is_empty().then_some((environment, size))
+    rest.is_empty().then_some(environment)
 }
 
 #[cfg(test)]
@@ -165,19 +163,19 @@ mod tests {
 
     #[test]
     fn message_laid_out_gives_the_words_again() {
-        let made = message(&strings(&["prog", "", "b c"]), &strings(&["A=1"]), 77).unwrap();
+        let made = message(&strings(&["prog", "", "b c"]), &strings(&["A=1"])).unwrap();
         let mut pointers = Vec::with_capacity(16);
-        assert_eq!(lay_out(&made, &mut pointers), Some((4, 77)));
+        assert_eq!(lay_out(&made, &mut pointers), Some(4));
         assert_eq!(read(&pointers), ["prog", "", "b c"]);
         assert_eq!(read(&pointers[4..]), ["A=1"]);
-        let none = message(&strings(&[]), &strings(&[]), 0).unwrap();
-        assert_eq!(lay_out(&none, &mut pointers), Some((1, 0)));
+        let none = message(&strings(&[]), &strings(&[])).unwrap();
+        assert_eq!(lay_out(&none, &mut pointers), Some(1));
         assert_eq!(pointers[..2], [0, 0]);
     }
 
     #[test]
     fn message_that_is_not_whole_is_refused() {
-        let made = message(&strings(&["prog", "x"]), &strings(&["A=1"]), 1).unwrap();
+        let made = message(&strings(&["prog", "x"]), &strings(&["A=1"])).unwrap();
         for cut in 0..made.len() {
             assert_eq!(lay_out(&made[..cut], &mut Vec::with_capacity(16)), None, "{cut}");
         }
@@ -193,10 +191,10 @@ mod tests {
     fn message_of_too_many_words_or_bytes_is_not_made() {
         let empty = strings(&[]);
         let fits = "x".repeat(MOST_BYTES - HEAD_BYTES - 1);
-        assert!(message(&strings(&[&fits]), &empty, 0).is_some());
-        assert!(message(&strings(&[&format!("{fits}x")]), &empty, 0).is_none());
+        assert!(message(&strings(&[&fits]), &empty).is_some());
+        assert!(message(&strings(&[&format!("{fits}x")]), &empty).is_none());
         let most = vec![""; MOST_WORDS - 2];
-        assert!(message(&strings(&most), &empty, 0).is_some());
-        assert!(message(&strings(&most), &strings(&["A=1"]), 0).is_none());
+        assert!(message(&strings(&most), &empty).is_some());
+        assert!(message(&strings(&most), &strings(&["A=1"])).is_none());
     }
 }

@@ -7,8 +7,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::{Facts, Launched, Process, Stopped, Underway, describe};
-use crate::sandbox::compile::Compiled;
+use super::{Facts, Launched, Process, Stopped, TOO_EARLY, Underway, describe};
+use crate::sandbox::cgroup::Counters;
+use crate::sandbox::compile::{Compiled, LaterEnds};
+use crate::sandbox::frame::Frame;
+use crate::sandbox::late;
 use crate::sandbox::order::{Step, own_step};
 use crate::sys::fd;
 
@@ -20,6 +23,8 @@ pub struct Waiting {
     payload: Process,
     listener: Option<OwnedFd>,
     facts: Facts,
+    /// Nothing of the box uses anything from then on, until it has its job.
+    baseline: Counters,
     tmpfs: Vec<fs::File>,
     payload_copy: Option<fs::File>,
     /// As long as this is open, the end of its last process does not wait for the end of its mounts,
@@ -32,8 +37,8 @@ pub struct Waiting {
 pub struct Job<'a> {
     /// As [`crate::sys::words::message`] makes it.
     pub words: &'a [u8],
-    /// The payload, where there is one.
-    pub payload: Option<BorrowedFd<'a>>,
+    /// The payload and its bytes, where the box has not got it yet.
+    pub payload: Option<(BorrowedFd<'a>, u64)>,
 }
 
 /// Makes a box whose job comes later.
@@ -42,8 +47,9 @@ pub struct Job<'a> {
 /// Nothing of the box is left then but its cgroup.
 pub fn prepare(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Waiting, Stopped> {
     let mut underway = Underway::begin(compiled, cancel)?;
-    match underway.follow() {
-        Ok(()) => underway.waits(),
+    let made = underway.follow().and_then(|()| Ok((underway.see_pid_one_done()?, underway.baseline()?)));
+    match made {
+        Ok((mounts, baseline)) => underway.waits(mounts, baseline),
         Err(stopped) => Err(underway.give_up(stopped)),
     }
 }
@@ -63,6 +69,13 @@ impl Waiting {
         self.mounts.take()
     }
 
+    /// It has all that its job brings but the words: M has nothing left to do, and nobody is still making
+    /// the box when the payload runs, as what has been killed executes nothing any more. Its end takes
+    /// a while, which is not waited for: the sooner this is known, the better.
+    pub fn needs_no_payload(&self) {
+        self.middle.kill();
+    }
+
     /// Gives it its job, and lets the payload go.
     ///
     /// # Errors
@@ -73,16 +86,10 @@ impl Waiting {
         job: &Job<'_>,
         cancel: BorrowedFd<'_>,
     ) -> Result<Launched, Stopped> {
+        let baseline = self.baseline;
         let mut underway = self.underway(compiled, cancel);
-        let start = |underway: &mut Underway<'_>| {
-            underway.hand(job)?;
-            // Beside M: the payload's process does nothing meanwhile.
-            let baseline = underway.baseline()?;
-            underway.see_middle_off()?;
-            Ok((baseline, underway.go()?))
-        };
-        match start(&mut underway) {
-            Ok((baseline, started_ns)) => underway.launched(baseline, started_ns),
+        match underway.place_payload(job).and_then(|()| underway.go(Some(job.words))) {
+            Ok(started_ns) => underway.launched(baseline, started_ns),
             Err(stopped) => Err(underway.give_up(stopped)),
         }
     }
@@ -109,27 +116,62 @@ impl Waiting {
 }
 
 impl Underway<'_> {
-    /// The job's payload and words, to M.
-    fn hand(&self, job: &Job<'_>) -> Result<(), Stopped> {
-        let Some(to) = self.compiled.job.as_ref().map(|job| job.as_raw_fd()) else {
-            return Err(Stopped::Failed("the box waits for no job".to_owned()));
-        };
-        let handed = own_step(Step::HandJob, 0, || {
-            Ok(match job.payload {
-                Some(file) => fd::send_with_fds(to, job.words, [file.as_raw_fd()], [0; 3]),
-                None => fd::send_with_fds(to, job.words, [], [0; 3]),
-            }?)
-        });
-        handed.map_err(|e| Stopped::Failed(describe(Step::HandJob, "", e.raw_os_error().unwrap_or(0))))
+    /// Pid 1 gives up the last it has, and what its end is to leave alone is held. Everything is looked
+    /// at by then: what the box's processes share can no longer be looked into.
+    fn see_pid_one_done(&mut self) -> Result<Option<fs::File>, Stopped> {
+        let init = self.init.as_ref().map_or(0, |init| init.pid);
+        let mounts = fs::File::open(format!("/proc/{init}/ns/mnt")).ok();
+        self.acknowledge()?;
+        self.expect(Frame::InitDone)?;
+        Ok(mounts)
+    }
+
+    /// The job's payload, where the box has not got it: M writes it. Either way M is no longer needed.
+    fn place_payload(&mut self, job: &Job<'_>) -> Result<(), Stopped> {
+        if let Some((file, size)) = job.payload {
+            let to = self.later_ends()?.payload.as_raw_fd();
+            own_step(Step::HandJob, 0, || {
+                Ok(fd::send_with_fds(to, &late::message(size), [file.as_raw_fd()], [0; 3])?)
+            })
+            .map_err(|e| Stopped::Failed(describe(Step::HandJob, "", e.raw_os_error().unwrap_or(0))))?;
+            self.is_placing = true;
+            self.expect(Frame::Placed)?;
+            self.is_placing = false;
+        }
+        self.middle.kill();
+        Ok(())
+    }
+
+    /// Lets P go.
+    pub(super) fn hand_words(&self, words: &[u8]) -> Result<(), Stopped> {
+        let to = self.later_ends()?.gate.as_raw_fd();
+        own_step(Step::HandWords, 0, || Ok(fd::write(to, words)?))
+            .map(drop)
+            .map_err(|e| Stopped::Failed(describe(Step::HandWords, "", e.raw_os_error().unwrap_or(0))))
+    }
+
+    fn later_ends(&self) -> Result<&LaterEnds, Stopped> {
+        self.compiled.job.as_ref().ok_or_else(|| Stopped::Failed("the box waits for no job".to_owned()))
+    }
+
+    /// Waits for this frame and no other.
+    fn expect(&mut self, expected: Frame) -> Result<(), Stopped> {
+        match self.next_frame()?.0 {
+            frame if frame == expected => Ok(()),
+            Frame::Failed { step, index, errno } => {
+                self.cause_known = true;
+                Err(Stopped::Failed(self.describe(step, index, errno)))
+            }
+            _ => Err(Stopped::Failed(TOO_EARLY.to_owned())),
+        }
     }
 
     /// Everything is in force but what the job brings.
-    fn waits(mut self) -> Result<Waiting, Stopped> {
+    fn waits(mut self, mounts: Option<fs::File>, baseline: Counters) -> Result<Waiting, Stopped> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
             return Err(Stopped::Failed("a record from the set-up is missing".to_owned()));
         };
         let Self { middle, listener, facts, tmpfs, payload_copy, .. } = self;
-        let mounts = fs::File::open(format!("/proc/{}/ns/mnt", init.pid)).ok();
-        Ok(Waiting { middle, init, payload, listener, facts, tmpfs, payload_copy, mounts })
+        Ok(Waiting { middle, init, payload, listener, facts, baseline, tmpfs, payload_copy, mounts })
     }
 }

@@ -35,6 +35,13 @@ impl Ready {
         self.filled.as_ref().is_some_and(|filled| Arc::ptr_eq(filled, payload))
     }
 
+    /// Only the words of its job are missing.
+    pub fn needs_no_payload(&self) {
+        if let Some(both) = &self.made {
+            both.1.needs_no_payload();
+        }
+    }
+
     /// What keeps the end of its mounts for later.
     pub fn take_mounts(&mut self) -> Option<File> {
         self.made.as_mut().and_then(|both| both.1.take_mounts())

@@ -23,7 +23,6 @@ mod payloads;
 mod shelf;
 mod solo;
 
-use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -131,12 +130,15 @@ enum Taken<'a> {
 }
 
 /// A job in a box of the pool, until it is over.
-struct Turn<'a>(&'a Shared);
+struct Turn<'a> {
+    shared: &'a Shared,
+    stock_is_low: bool,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.lock().done();
-        self.0.wanted.notify_all();
+        self.shared.lock().done();
+        self.shared.wanted.notify_all();
     }
 }
 
@@ -239,8 +241,8 @@ impl Pool {
         loop {
             match shelves.take(&kind, told_to_end) {
                 shelf::Answer::Box(ready) => {
+                    let turn = Turn { shared: &self.shared, stock_is_low: shelves.is_low(&kind) };
                     drop(shelves);
-                    let turn = Turn(&self.shared);
                     if ready.is_whole() {
                         return Taken::Ready(ready, Some(turn));
                     }
@@ -291,21 +293,27 @@ fn serve<'a>(
     let begin = Begin::now()?;
     let request = job.into_request();
     let seen = compile::look(&request, Some(closures))?;
-    let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request, &seen)?) else {
+    let Some((kind, words)) = Kind::of(&request, &seen).zip(words_of(&request)?) else {
         return alone(begin, request, seen, cancel, started);
     };
     let kept = seen.payload().and_then(kept);
     match take(kind, &seen, kept.as_ref()) {
         Taken::Ready(mut ready, turn) => {
             let has_it = kept.as_ref().is_some_and(|kept| ready.has(kept));
+            let payload = seen.payload().filter(|_| !has_it).map(|own| {
+                let file = kept.as_ref().map_or(&own.file, |kept| &kept.file);
+                (file.as_fd(), own.size)
+            });
+            if payload.is_none() {
+                ready.needs_no_payload();
+            }
             ready.equip(request, &seen, kept.as_ref().map(|kept| kept.sha256.clone()))?;
-            let file = kept.as_ref().map(|kept| &kept.file).or(seen.payload().map(|payload| &payload.file));
-            let job = Job { words: &words, payload: file.filter(|_| !has_it).map(File::as_fd) };
+            let job = Job { words: &words, payload };
             let mounts = ready.take_mounts();
             let (compiled, launched) = ready.start(&job, cancel.fd());
             // Not before: while this job is on its way, nobody else needs the machine.
-            if let Some(turn) = &turn {
-                turn.0.wanted.notify_all();
+            if let Some(turn) = turn.as_ref().filter(|turn| turn.stock_is_low) {
+                turn.shared.wanted.notify_all();
             }
             // The job's files stay open no longer than in any other run.
             drop(seen);
@@ -337,10 +345,10 @@ fn alone(
 }
 
 /// The job's message; `None`: there are too many words for one.
-fn words_of(request: &Request, seen: &Seen) -> Result<Option<Vec<u8>>> {
+fn words_of(request: &Request) -> Result<Option<Vec<u8>>> {
     let argv = compile::arguments(&request.policy, request.program.as_deref(), &request.args)?;
     let envp = compile::environment(&request.policy, &request.env)?;
-    Ok(words::message(&argv, &envp, seen.payload().map_or(0, |p| p.size)))
+    Ok(words::message(&argv, &envp))
 }
 
 fn is_readable(fd: BorrowedFd<'_>) -> bool {

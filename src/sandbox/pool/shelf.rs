@@ -99,6 +99,11 @@ impl Shelf {
         self.waiting + self.asked.saturating_sub(1).min(share)
     }
 
+    /// Whether there is too little to wait for a better moment: less than half, or somebody waits.
+    fn is_low(&self, share: usize) -> bool {
+        2 * self.ready.len() < share.max(2) || self.waiting > 0
+    }
+
     fn lacks(&self, share: usize) -> bool {
         self.ready.len() + self.making < self.wanted(share)
     }
@@ -178,6 +183,12 @@ impl Shelves {
         Answer::Refused
     }
 
+    /// Whether the next boxes of this kind do not wait for a better moment.
+    pub fn is_low(&mut self, kind: &Arc<Kind>) -> bool {
+        let share = self.share();
+        self.shelf(kind).is_some_and(|shelf| shelf.is_low(share))
+    }
+
     /// A job is over.
     pub fn done(&mut self) {
         self.running = self.running.saturating_sub(1);
@@ -219,9 +230,7 @@ impl Shelves {
         let open = self.shelves.iter_mut().filter(|s| s.refused_until <= jobs && s.lacks(share));
         let calm = self.calm_until.and_then(|until| until.checked_duration_since(Instant::now()));
         match open.max_by_key(|s| (s.waiting > s.ready.len() + s.making, s.last)) {
-            Some(shelf) if calm.is_some() && 2 * shelf.ready.len() >= share.max(2) && shelf.waiting == 0 => {
-                Task::Rest(calm)
-            }
+            Some(shelf) if calm.is_some() && !shelf.is_low(share) => Task::Rest(calm),
             Some(shelf) => {
                 shelf.making += 1;
                 let (kind, seen) = (Arc::clone(&shelf.kind), Arc::clone(&shelf.seen));

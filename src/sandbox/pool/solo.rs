@@ -98,7 +98,7 @@ impl Solo {
             }
         }
         drop(shelves.take(&kind, true));
-        match maker::make(&kind, seen, None, self.network) {
+        match maker::make(&kind, seen, payload.cloned(), self.network) {
             Some(ready) => Taken::Ready(ready, None),
             None => Taken::Nothing,
         }

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::time::TimeSpec;
 
 use super::{HANGS, PATIENCE_NS, Supervisor};
-use crate::error::{errno_text, io_text};
+use crate::error::{errno_text, io_text, no_matter};
 use crate::report::evidence::{Evidence, StreamEvidence};
 use crate::sandbox::meter::Meter;
 use crate::sandbox::strays::{self, Mark};
@@ -86,6 +86,13 @@ impl Supervisor<'_> {
         let Meter::Cgroup { leaf, .. } = &self.meter else { return };
         while matches!(leaf.kill_the_rest(), Ok(false)) && time::monotonic_ns() < deadline {
             std::thread::sleep(BETWEEN_KILLS);
+        }
+    }
+
+    /// Who has made a box ahead was killed before the payload ran: by now its end takes no time.
+    pub(super) fn reap_middle(&mut self) {
+        if let Some(middle) = self.launched.middle.take() {
+            no_matter(process::wait(middle.pidfd.as_fd(), true), "somebody has reaped it already");
         }
     }
 

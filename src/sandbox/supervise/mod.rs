@@ -53,6 +53,7 @@ pub trait Cancel: Sync {
 /// What the loop needs.
 pub struct Supervisor<'a> {
     launched: Launched,
+    control: BorrowedFd<'a>,
     meter: Meter,
     streams: &'a mut Streams,
     limits: &'a Limits,
@@ -62,7 +63,8 @@ pub struct Supervisor<'a> {
     explainer: Option<Explainer>,
     seen: HashMap<(u32, [u64; 6]), usize>,
     violations: u64,
-    exec_done: bool,
+    /// Whether the control socket has come to its end.
+    news_are_over: bool,
     /// The caller has said that it wants an end, perhaps with a signal.
     told_to_end: bool,
     end_signal: Option<i32>,
@@ -81,6 +83,8 @@ pub struct Supervised {
     pub evidence: Evidence,
     /// What has counted, and is of no more use.
     pub meter: Meter,
+    /// The processes that it was, none of which is alive.
+    pub launched: Launched,
     /// Directories of its cgroup that could not be removed.
     pub left: Vec<String>,
     /// How long it took to go after its payload.
@@ -114,7 +118,7 @@ fn ns(duration: Duration) -> u64 {
 
 impl<'a> Supervisor<'a> {
     pub fn new(
-        launched: Launched,
+        (launched, control): (Launched, BorrowedFd<'a>),
         meter: Meter,
         streams: &'a mut Streams,
         limits: &'a Limits,
@@ -123,6 +127,7 @@ impl<'a> Supervisor<'a> {
     ) -> Self {
         Self {
             launched,
+            control,
             meter,
             streams,
             limits,
@@ -132,7 +137,7 @@ impl<'a> Supervisor<'a> {
             explainer: None,
             seen: HashMap::new(),
             violations: 0,
-            exec_done: false,
+            news_are_over: false,
             told_to_end: false,
             end_signal: None,
             killed_ns: None,
@@ -163,6 +168,7 @@ impl<'a> Supervisor<'a> {
         self.last_news();
         let pid_one_goes = self.take_down();
         self.collect();
+        self.reap_middle();
         let left = self.meter.remove();
         if pid_one_goes {
             self.see_off(time::monotonic_ns() + PATIENCE_NS);
@@ -172,8 +178,8 @@ impl<'a> Supervisor<'a> {
         self.streams.stop_input();
         self.drain();
         self.stream_evidence();
-        let Self { evidence, meter, explainer, .. } = self;
-        Supervised { evidence, meter, left, teardown_ns, explainer }
+        let Self { evidence, meter, launched, explainer, .. } = self;
+        Supervised { evidence, meter, launched, left, teardown_ns, explainer }
     }
 
     fn fail(&mut self, words: String) {
@@ -208,17 +214,17 @@ impl<'a> Supervisor<'a> {
 
     /// Whether the payload has ended; takes note of how and when it did.
     fn has_ended(&mut self) -> bool {
-        let payload = self.launched.payload.pidfd.as_fd();
-        if self.ended.is_none() && process::has_ended(payload) == Ok(true) {
+        if self.ended.is_none() && process::has_ended(self.launched.payload.pidfd.as_fd()) == Ok(true) {
             self.ended_ns = self.since_start();
             // Reaping may have to wait, busily, for what the last thread of it has not finished yet:
             // on this CPU, where it comes only after whoever goes ahead.
             self.ahead = None;
             // What is left of the box can end meanwhile, where the kernel has counted what it used.
-            if self.exec_done && matches!(self.meter, Meter::Cgroup { .. }) {
+            self.last_news();
+            if matches!(self.meter, Meter::Cgroup { .. }) {
                 self.launched.init.kill();
             }
-            self.ended = process::wait(payload, false).ok();
+            self.ended = process::wait(self.launched.payload.pidfd.as_fd(), false).ok();
         }
         self.ended.is_some()
     }
@@ -307,11 +313,7 @@ impl<'a> Supervisor<'a> {
                     return Err(io::Error::other("the payload was reaped by somebody else"));
                 }
             }
-            // Pid 1 never ends by itself; the payload's end follows from its own at once.
-            Source::Init if self.killed_ns.is_none() && self.memory_ran_out() => self.kill(Rule::Memory),
-            Source::Init if self.killed_ns.is_none() => self.fail("pid 1 of the box died".to_owned()),
-            Source::Init => {}
-            Source::Control => self.exec_news(),
+            Source::Init => self.pid_one_ended(),
             Source::Listener => self.refused_call(events)?,
             Source::Memory => self.memory_event(),
             Source::Cancel => self.cancelled(),
@@ -372,10 +374,22 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// The payload has ended, perhaps without its exec: what was said before is still there to read.
+    /// Pid 1 never ends by itself, unless the last of its set-up fails; the payload's end follows from its
+    /// own at once.
+    fn pid_one_ended(&mut self) {
+        self.last_news();
+        match () {
+            () if self.killed_ns.is_some() => {}
+            () if self.memory_ran_out() => self.kill(Rule::Memory),
+            () => self.fail("pid 1 of the box died".to_owned()),
+        }
+    }
+
+    /// A process of the box has ended, perhaps before the exec: what it has said of that is still there to
+    /// read. Nobody looks before: a process that fails ends, too.
     fn last_news(&mut self) {
-        while !self.exec_done {
-            let mut fds = [PollFd::new(self.launched.control.as_fd(), PollFlags::POLLIN)];
+        while !self.news_are_over {
+            let mut fds = [PollFd::new(self.control, PollFlags::POLLIN)];
             match nix::poll::ppoll(&mut fds, Some(TimeSpec::from_duration(Duration::ZERO)), None) {
                 Ok(n) if n > 0 => self.exec_news(),
                 _ => return,
@@ -383,12 +397,12 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// The control socket says that the exec failed, or, by its end, that it has happened.
+    /// The control socket says that the exec failed, or, by its end, that nobody is left to say so.
     fn exec_news(&mut self) {
         let mut bytes = [0u8; FRAME_BYTES];
-        match fd::recv_with_fd(self.launched.control.as_raw_fd(), &mut bytes) {
+        match fd::recv_with_fd(self.control.as_raw_fd(), &mut bytes) {
             Err(Errno::EINTR) => {}
-            Ok((0, _)) | Err(_) => self.exec_done = true,
+            Ok((0, _)) | Err(_) => self.news_are_over = true,
             Ok((n, _)) => {
                 if let Some(Frame::Failed { step, errno, .. }) = Frame::decode(&bytes[..n]) {
                     let line = step.line();

@@ -16,7 +16,6 @@ use crate::sys::Errno;
 pub(super) enum Source {
     Payload,
     Init,
-    Control,
     Listener,
     Memory,
     Cancel,
@@ -59,9 +58,6 @@ impl Supervisor<'_> {
         }
         if !self.told_to_end {
             sources.push((Source::Cancel, self.cancel.fd(), read));
-        }
-        if !self.exec_done {
-            sources.push((Source::Control, launched.control.as_fd(), read));
         }
         if let Some(listener) = &launched.listener {
             sources.push((Source::Listener, listener.as_fd(), read));
