@@ -57,8 +57,11 @@
 //!   forget how the program ended, and the request is refused. Other children
 //!   are never waited for.
 //! - The children are made from a copy of the caller's memory and make system
-//!   calls only; other threads and their locks do not matter. A copy costs some
-//!   40 µs for each MiB that the caller has written.
+//!   calls only; other threads and their locks do not matter. A thread's first
+//!   launch copies all of it, which costs some 40 µs for each MiB that the caller
+//!   has written. From its second on, boxes are made from a small process that the
+//!   thread keeps until it ends: it has none of that memory, shows as `template`
+//!   among the children, and `waitpid(2)` does not tell of it.
 //!
 //! # Words
 //!

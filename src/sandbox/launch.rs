@@ -22,6 +22,7 @@ use super::host::Host;
 use super::namespaces::{HOST_ID_BASE, at_birth};
 use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
+use super::small;
 use super::strays::{self, Awaited, Mark};
 use super::urgency;
 use crate::Layer;
@@ -169,7 +170,10 @@ fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
     let failed = |e: Errno| Stopped::Failed(clone_help(e));
     let before = signal::set_mask(u64::MAX).map_err(failed)?;
     let made = own_step(Step::CloneMiddle, 0, || {
-        Ok(clone::copy(at_birth(&compiled.plan), &compiled.plan, child::middle)?)
+        let plan = &compiled.plan;
+        let namespaces = at_birth(plan);
+        let made = small::copy(namespaces, plan, child::middle);
+        Ok(made.unwrap_or_else(|| clone::copy(namespaces, plan, child::middle))?)
     });
     signal::set_mask(before).map_err(failed)?;
     let made = made.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;

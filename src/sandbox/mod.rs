@@ -37,6 +37,7 @@ pub(crate) mod rlimits;
 pub(crate) mod root;
 mod run;
 pub mod seccomp;
+mod small;
 mod strays;
 pub(crate) mod streams;
 mod supervise;
@@ -46,6 +47,9 @@ mod verify;
 mod walk;
 mod watch;
 mod work;
+
+#[cfg(test)]
+pub(crate) use small::kept_now as kept_by_a_template;
 
 pub use images::{RootChoice, StoreChoice};
 pub use out::{Collected, Out, Skipped};

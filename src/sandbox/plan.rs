@@ -1,6 +1,8 @@
 //! The plan: everything a box is made of, decided, opened and allocated before
 //! the first process exists. The children only follow it.
 
+mod pieces;
+
 use std::ffi::CString;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicU32};

@@ -3,34 +3,35 @@
 //! Two ways only: a copy of the whole process ([`copy`]), and a process that
 //! shares the memory of its maker ([`share`]), which is what makes the second
 //! and third process of a launch cheap. Both run a function that never returns.
+//! Copies of a large process are made from a small one ([`super::template`]).
 //!
 //! # References
 //! `clone3(2)`
 
 use std::cell::UnsafeCell;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use super::{Errno, Result, int, raw};
 
-const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+pub(super) const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `struct clone_args`.
 #[repr(C)]
 #[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
+pub(super) struct CloneArgs {
+    pub(super) flags: u64,
+    pub(super) pidfd: u64,
+    pub(super) child_tid: u64,
+    pub(super) parent_tid: u64,
+    pub(super) exit_signal: u64,
+    pub(super) stack: u64,
+    pub(super) stack_size: u64,
+    pub(super) tls: u64,
+    pub(super) set_tid: u64,
+    pub(super) set_tid_size: u64,
+    pub(super) cgroup: u64,
 }
 
 /// A child made by [`copy`].
@@ -102,6 +103,14 @@ impl Default for Stack {
     }
 }
 
+impl Stack {
+    /// The memory that it consists of.
+    pub fn pieces(&self, to: &mut super::template::Pieces) {
+        to.value(self);
+        to.room(self.bytes.as_ptr(), self.bytes.len());
+    }
+}
+
 /// Where a process made by [`share`] starts out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cgroup {
@@ -127,6 +136,26 @@ pub fn share<T: Sync>(
     cgroup: Cgroup,
     entry: fn(&'static T) -> !,
 ) -> Result<i32> {
+    if stack.used.swap(true, Ordering::Relaxed) {
+        return Err(Errno::EBUSY);
+    }
+    let bytes = (stack.bytes.as_ptr() as usize, stack.bytes.len());
+    // SAFETY: the bytes are there for good, and `used` makes us their only user.
+    unsafe { on_stack(None, bytes, cgroup, data, entry) }
+}
+
+/// As [`share`], on a stack that is so many bytes from an address on. `told`: the two share their descriptors
+/// as well, and the kernel stores the pid there before the sibling runs.
+///
+/// # Safety
+/// The stack is memory that nobody else uses.
+pub(super) unsafe fn on_stack<T: Sync>(
+    told: Option<&AtomicI32>,
+    (base, bytes): (usize, usize),
+    cgroup: Cgroup,
+    data: &'static T,
+    entry: fn(&'static T) -> !,
+) -> Result<i32> {
     /// What the trampoline gets: the two pointers, as they are in `share`'s frame.
     struct Start<T: 'static> {
         data: &'static T,
@@ -134,29 +163,28 @@ pub fn share<T: Sync>(
     }
 
     extern "C" fn begin<T: Sync>(start: *const Start<T>) -> ! {
-        // SAFETY: the pointer is to the top of this process's own stack, where `share` has put a Start.
+        // SAFETY: the pointer is to the top of this process's own stack, where `on_stack` has put a Start.
         let start = unsafe { start.read() };
         (start.entry)(start.data)
     }
 
-    if stack.used.swap(true, Ordering::Relaxed) {
-        return Err(Errno::EBUSY);
-    }
-    let base = stack.bytes.as_ptr() as u64;
+    let base = base as u64;
     // The Start goes to the top of the stack, aligned to 64; the stack begins below it.
     let room = size_of::<Start<T>>() as u64;
-    let top = (base + stack.bytes.len() as u64 - room) & !63;
+    let top = (base + bytes as u64 - room) & !63;
     let start = top as *mut Start<T>;
-    // SAFETY: `start` lies within the stack's bytes, is aligned, and `used` makes us the only user.
+    // SAFETY: `start` lies within the stack's bytes and is aligned, and the caller says that they are ours.
     unsafe { start.write(Start { data, entry }) };
     #[allow(clippy::cast_sign_loss)] // flag bits, a descriptor
     let (extra, cgroup) = match cgroup {
         Cgroup::Inherit => (0, 0),
         Cgroup::Leaf(fd) => (CLONE_INTO_CGROUP | libc::CLONE_NEWCGROUP as u64, fd as u64),
     };
+    let more = told.map_or(0, |_| libc::CLONE_FILES | libc::CLONE_PARENT_SETTID);
     #[allow(clippy::cast_sign_loss)] // flag bits
     let args = CloneArgs {
-        flags: (libc::CLONE_VM | libc::CLONE_PARENT) as u64 | extra,
+        flags: (libc::CLONE_VM | libc::CLONE_PARENT | more) as u64 | extra,
+        parent_tid: told.map_or(0, |word| word.as_ptr() as u64),
         stack: base,
         stack_size: top - base,
         cgroup,

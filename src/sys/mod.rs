@@ -21,6 +21,7 @@ pub mod process;
 pub mod sched;
 pub mod seccomp;
 pub mod signal;
+pub mod template;
 pub mod time;
 pub mod words;
 

@@ -195,6 +195,13 @@ impl StringArray {
         Self { strings, pointers }
     }
 
+    /// The memory that it consists of.
+    pub fn pieces(&self, to: &mut super::template::Pieces) {
+        to.content(&self.strings);
+        self.strings.iter().for_each(|text| to.content(text.as_bytes_with_nul()));
+        to.content(&self.pointers);
+    }
+
     /// The strings, in order.
     #[must_use]
     pub fn strings(&self) -> &[std::ffi::CString] {

@@ -13,6 +13,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::process::StringArray;
+use super::template::Pieces;
 use super::{Errno, Result, fd, raw};
 
 /// Most bytes of a message: a socket's buffer holds it at one stroke. What needs
@@ -72,6 +73,17 @@ impl Default for Words {
 }
 
 impl Words {
+    /// The memory that it consists of, while there is no message.
+    pub fn pieces(&self, to: &mut Pieces) {
+        to.value(self);
+        // SAFETY: before there is a message nobody changes it.
+        let bytes = unsafe { &*self.bytes.get() };
+        // SAFETY: as above.
+        let pointers = unsafe { &*self.pointers.get() };
+        to.room(bytes.as_ptr(), bytes.capacity());
+        to.room(pointers.as_ptr(), pointers.capacity());
+    }
+
     /// Child only: waits for the message.
     ///
     /// # Errors

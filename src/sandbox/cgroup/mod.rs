@@ -14,6 +14,7 @@ mod dir;
 pub use dir::{name_of_own, unescape};
 mod v1;
 mod v2;
+pub use v2::has_stepped_down;
 
 use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};

@@ -218,6 +218,11 @@ fn stepped_down() -> MutexGuard<'static, Weak<SteppedDown>> {
     STEPPED_DOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether this process is in a child of the cgroup that it was started in, and has to go back.
+pub fn has_stepped_down() -> bool {
+    stepped_down().strong_count() > 0
+}
+
 /// This process in a child of the cgroup that it was started in. Only to be dropped under the lock.
 #[derive(Debug)]
 struct SteppedDown {
