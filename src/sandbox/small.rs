@@ -28,7 +28,7 @@ use super::procfs;
 use crate::sys::clone::Child;
 use crate::sys::sched::Attributes;
 use crate::sys::template::{Pieces, Room, Template};
-use crate::sys::{self, limits};
+use crate::sys::{self, Errno, limits};
 
 /// Resource limits that a kernel knows.
 const LIMITS: usize = 16;
@@ -87,6 +87,8 @@ impl Standing {
 #[derive(Debug, Default)]
 struct Known {
     has_launched: bool,
+    /// It cannot be had here, and is not asked for again.
+    is_refused: bool,
     template: Option<(Standing, Template)>,
 }
 
@@ -109,14 +111,15 @@ impl Known {
     ) -> Option<sys::Result<Child>> {
         let is_first = !std::mem::replace(&mut self.has_launched, true);
         // One more process in the supervisor's cgroup would stand in the way of its way back.
-        if is_first || cgroup::has_stepped_down() {
+        if is_first || self.is_refused || cgroup::has_stepped_down() {
             return None;
         }
         let standing = Standing::now();
         self.template.take_if(|(then, template)| *then != standing || !template.is_there());
         if self.template.is_none() {
-            let made = Template::new(Room::new().ok()?, &kept_now()?).ok()?;
-            self.template = Some((standing, made));
+            let made = Template::new(Room::new().ok()?, &kept_now()?);
+            self.is_refused = matches!(made, Err(Errno::EPERM | Errno::E2BIG));
+            self.template = Some((standing, made.ok()?));
         }
         let (_, template) = self.template.as_ref()?;
         let mut pieces = Pieces::default();

@@ -1,7 +1,7 @@
 //! A small copy of this process, from which others are made.
 //!
-//! A copy of a process that has touched much memory is slow: 0.1 ms or more for
-//! each MiB, half of it while the copy is made, half when it ends. A [`Template`]
+//! A copy of a process that has touched much memory is slow: some 40 µs for each
+//! MiB, half of it while the copy is made, half when it ends. A [`Template`]
 //! is a copy that has thrown away all memory but programs, libraries and one
 //! stack. It shares the table of descriptors with its maker. What
 //! [`Template::copy`] makes is what [`clone::copy`](super::clone::copy) makes, a
@@ -251,7 +251,8 @@ impl Template {
     /// run, and what that code refers to beside its data.
     ///
     /// # Errors
-    /// `E2BIG`: too many ranges, or a thread has too much memory of its own; or what the kernel refused.
+    /// `E2BIG`: too many ranges, or a thread has too much memory of its own; `EPERM`: it cannot be seen whether
+    /// the two share their descriptors; `ECHILD`: it has been killed; or what the kernel refused.
     pub fn new(room: Room, kept: &[(usize, usize)]) -> Result<Self> {
         let gone = room.gone(kept);
         if gone.len() > MOST_RANGES || errno_below() > THREAD[0] {
@@ -291,6 +292,10 @@ impl Template {
         let template = Self { room, pid, pidfd, maker, socket, _theirs: theirs };
         if ended != process::Ended::Exited(0) {
             return Err(Errno::ECHILD);
+        }
+        if !template.is_there() {
+            let has_ended = process::has_ended(template.pidfd.as_fd()) == Ok(true);
+            return Err(if has_ended { Errno::ECHILD } else { Errno::EPERM });
         }
         // It has its memory for itself now, and may throw it away.
         fd::write(template.socket.as_raw_fd(), &[1])?;
@@ -720,5 +725,25 @@ mod tests {
         many.strings.iter().for_each(|bytes| pieces.content(bytes));
         let child = template.copy(0, &many, pieces, whole).unwrap().unwrap();
         assert_eq!(ended(&child), process::Ended::Exited(0));
+    }
+
+    #[test]
+    fn template_is_refused_where_it_cannot_be_compared() {
+        let instruction = |code, jt, jf, k| seccompiler::sock_filter { code, jt, jf, k };
+        // The call's number; `kcmp` is answered EPERM, everything else is allowed.
+        let filter = [
+            instruction(0x20, 0, 0, 0),
+            instruction(0x15, 0, 1, 312),
+            instruction(0x06, 0, 0, 0x0005_0001),
+            instruction(0x06, 0, 0, 0x7fff_0000),
+        ];
+        std::thread::spawn(move || {
+            drop(template());
+            process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).unwrap();
+            super::super::seccomp::install(&filter, [0; 3]).unwrap();
+            assert_eq!(Template::new(Room::new().unwrap(), &kept()).err(), Some(Errno::EPERM));
+        })
+        .join()
+        .unwrap();
     }
 }
