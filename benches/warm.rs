@@ -26,6 +26,7 @@ use stockade::sandbox::{Builder, Pool, Sandbox, StoreChoice};
 
 /// Boxes that wait while something else is launched.
 const IDLE: usize = 200;
+const IDLE_ROUNDS: usize = 5;
 
 /// What the command line says.
 struct Options {
@@ -130,17 +131,24 @@ impl Bench {
         jobs as f64 / took.as_secs_f64()
     }
 
-    /// The floor while boxes wait and while none does; and bytes for each that waits.
-    fn idle(&self, launches: usize) -> (f64, f64, f64) {
+    /// The floor while boxes wait, how many times as long that is as before and after it while none does, and
+    /// bytes for each box that waits. In several rounds: what else the machine does comes and goes.
+    fn idle(&self, launches: usize) -> [f64; 3] {
         let policy = Arc::new(load_builtin("native").unwrap());
-        let before = pss_with_children();
-        let alone = self.floor_median(launches);
-        let pool = Pool::new(IDLE).unwrap();
-        let waiting = pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
-        let each = (pss_with_children() - before) / waiting as f64;
-        let beside = self.floor_median(launches);
-        drop(pool);
-        (median(vec![alone, self.floor_median(launches), alone]), beside, each)
+        let mut seen = [Vec::new(), Vec::new(), Vec::new()];
+        for _ in 0..IDLE_ROUNDS {
+            let memory = pss_with_children();
+            let before = self.floor_median(launches);
+            let pool = Pool::new(IDLE).unwrap();
+            let waiting = pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
+            let each = (pss_with_children() - memory) / waiting as f64;
+            let beside = self.floor_median(launches);
+            drop(pool);
+            let alone = f64::midpoint(before, self.floor_median(launches));
+            let round = [beside, beside / alone, each];
+            seen.iter_mut().zip(round).for_each(|(all, one)| all.push(one));
+        }
+        seen.map(median)
     }
 
     fn floor_median(&self, launches: usize) -> f64 {
@@ -183,7 +191,7 @@ fn main() {
         })
         .collect();
     let [floor_rate, two, four] = [0, 1, 2].map(|i| median(rounds.iter().map(|r| r[i]).collect()));
-    let (alone, beside, each) = bench.idle(options.launches);
+    let [beside, times_alone, each] = bench.idle(options.launches);
     let over = bench.overshoot("native", 60);
     let rows = [
         ("floor, a launch", floor, "µs", None),
@@ -192,7 +200,7 @@ fn main() {
         ("floor, two at a time", floor_rate, "/s", None),
         ("batch, two slots", two, "/s", Some(("× floor", two / floor_rate))),
         ("batch, four slots", four, "/s", Some(("× two slots", four / two))),
-        ("floor beside 200 boxes", beside, "µs", Some(("× alone", beside / alone))),
+        ("floor beside 200 boxes", beside, "µs", Some(("× alone", times_alone))),
         ("memory of a box that waits", each / 1024.0, "KiB", None),
         ("beyond 30 ms of CPU time", over, "ms", None),
     ];
