@@ -87,14 +87,18 @@ fn template_goes_with_its_thread() {
 fn template_of_a_large_process_is_small() {
     alone(|| {
         const LARGE: usize = 64 << 20;
-        let held = vec![7u8; LARGE];
+        // Nothing is left out of it although little is asked of it.
+        let held = std::hint::black_box(vec![7u8; LARGE]);
         run(request("/usr/bin/true"));
         run(request("/usr/bin/true"));
         let made = templates();
         assert_eq!(made.len(), 1);
-        assert!(anonymous_kib("self") > LARGE as u64 / 1024);
+        // The kernel counts a little behind.
+        let own = anonymous_kib("self");
+        assert!(own > LARGE as u64 / 1024 / 2, "{own} KiB");
         // Its own copy of the program's variables, and a stack.
-        assert!(anonymous_kib(&made[0]) < 4096, "{}", anonymous_kib(&made[0]));
+        let its = anonymous_kib(&made[0]);
+        assert!(its < 4096, "{its} KiB");
         assert_eq!(held[LARGE - 1], 7);
     });
 }
