@@ -41,8 +41,7 @@ const WORKER: &str = r#"{"version": 1, "name": "worker", "comment": "c", "extend
 /// The templates of this thread: its children of that name.
 fn templates() -> Vec<String> {
     let children = fs::read_to_string("/proc/thread-self/children").unwrap();
-    let name = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    children.split_whitespace().filter(|pid| name(pid) == "template\n").map(str::to_owned).collect()
+    children.split_whitespace().filter(|pid| common::is_template(pid)).map(str::to_owned).collect()
 }
 
 fn anonymous_kib(process: &str) -> u64 {

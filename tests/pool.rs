@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{Caller, leaves_of, patience, payload, work};
+use common::{Caller, is_template, leaves_of, patience, payload, work};
 use stockade::Layer;
 use stockade::policy::{Overrides, Policy, load_builtin};
 use stockade::report::verdict::Verdict;
@@ -50,11 +50,6 @@ fn all_children() -> impl Iterator<Item = i32> {
 
 fn templates() -> Vec<i32> {
     all_children().filter(|pid| is_template(*pid)).collect()
-}
-
-/// What boxes are made from is there as long as the thread that makes them.
-fn is_template(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "template\n")
 }
 
 #[test]

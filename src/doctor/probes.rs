@@ -19,7 +19,7 @@ use crate::sandbox::root::ROOT_ATTR;
 use crate::sys::clone;
 use crate::sys::landlock::RulesetAttr;
 use crate::sys::mount::{self, Attr};
-use crate::sys::{self, Errno, creds, fd, process, signal};
+use crate::sys::{self, Errno, creds, fd, process};
 
 /// Why a result of a child's is left: there is nobody to tell.
 const NOBODY: &str = "what is missing from the pipe was not reached";
@@ -95,7 +95,7 @@ pub fn namespaces(tree: Option<&Path>) -> sys::Result<Namespaces> {
         tree: tree.and_then(|t| CString::new(t.as_os_str().as_bytes()).ok()),
         as_root: nix::unistd::geteuid().is_root(),
     };
-    let child = match copy(AT_BIRTH | OF_INIT, &probe, in_namespaces) {
+    let child = match clone::copy(AT_BIRTH | OF_INIT, &probe, in_namespaces) {
         Ok(child) => child,
         Err(errno) => return Ok(Namespaces::Refused(errno)),
     };
@@ -113,14 +113,6 @@ pub fn namespaces(tree: Option<&Path>) -> sys::Result<Namespaces> {
         Ok(_) => Namespaces::Made(answers),
         Err(errno) => Namespaces::Unmapped(errno),
     })
-}
-
-/// A copy of this process with all signals blocked, as for a launch.
-fn copy<T: Sync>(namespaces: i32, data: &T, entry: fn(&'static T) -> !) -> sys::Result<clone::Child> {
-    let before = signal::set_mask(u64::MAX)?;
-    let made = clone::copy(namespaces, data, entry);
-    signal::set_mask(before)?;
-    made
 }
 
 /// The ids of a box, as a launch maps them.
@@ -173,7 +165,7 @@ fn in_namespaces(probe: &'static Namespaced) -> ! {
     tell(out, Tried::Overlay, try_overlay(probe));
     if pid_ns {
         // Only a member of the pid namespace may mount its /proc.
-        match copy(0, probe, mount_proc) {
+        match clone::copy(0, probe, mount_proc) {
             Ok(child) => no_matter(process::wait(child.pidfd.as_fd(), true), NOBODY),
             Err(errno) => {
                 tell::<()>(out, Tried::ProcMount, Err(errno));
@@ -277,7 +269,7 @@ fn write_limit(proc: RawFd) -> sys::Result<()> {
 fn in_child(entry: fn(&'static RawFd) -> !) -> sys::Result<()> {
     let (out_read, out_write) = fd::pipe()?;
     let number = out_write.as_raw_fd();
-    let child = copy(0, &number, entry)?;
+    let child = clone::copy(0, &number, entry)?;
     drop(out_write);
     let answers = read_answers(&out_read);
     no_matter(process::wait(child.pidfd.as_fd(), true), NOBODY);

@@ -28,7 +28,7 @@ use super::urgency;
 use crate::Layer;
 use crate::error::{errno_text, io_text, no_matter};
 use crate::sys::process::Ended;
-use crate::sys::{self, Errno, clone, fd, process, signal, time};
+use crate::sys::{self, Errno, clone, fd, process, time};
 
 /// How long a set-up may take: copying a payload of hundreds of megabytes on an
 /// emulated machine is slow, a process that hangs is not worth waiting for.
@@ -165,17 +165,14 @@ pub fn launch(compiled: &mut Compiled, cancel: BorrowedFd<'_>) -> Result<Launche
     }
 }
 
-/// All signals are blocked around the clone: a handler of the caller's must not run in the child.
 fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
     let failed = |e: Errno| Stopped::Failed(clone_help(e));
-    let before = signal::set_mask(u64::MAX).map_err(failed)?;
     let made = own_step(Step::CloneMiddle, 0, || {
         let plan = &compiled.plan;
         let namespaces = at_birth(plan);
         let made = small::copy(namespaces, plan, child::middle);
         Ok(made.unwrap_or_else(|| clone::copy(namespaces, plan, child::middle))?)
     });
-    signal::set_mask(before).map_err(failed)?;
     let made = made.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
     Ok(Process::new(made.pid, made.pidfd))
 }
@@ -263,10 +260,7 @@ impl<'a> Underway<'a> {
                     self.first_look()?;
                 }
                 Frame::Listener => self.listener = passed,
-                Frame::Failed { step, index, errno } => {
-                    self.cause_known = true;
-                    return Err(Stopped::Failed(self.describe(step, index, errno)));
-                }
+                Frame::Failed { step, index, errno } => return Err(self.failed(step, index, errno)),
                 Frame::Ready(ready) => self.facts.ready = Some(ready),
                 Frame::InitReady => init_ready = true,
                 Frame::InitDone | Frame::Placed => return Err(Stopped::Failed(TOO_EARLY.to_owned())),
@@ -582,6 +576,12 @@ impl<'a> Underway<'a> {
         let words = format!("attest: the kernel does not show what the plan expects: {list}");
         let help = super::verify::attest_help(&self.facts);
         Err(Stopped::Failed(words + &help.map(|h| format!("\n  help: {h}")).unwrap_or_default()))
+    }
+
+    /// A process has said what it failed at.
+    fn failed(&mut self, step: Step, index: u32, errno: i32) -> Stopped {
+        self.cause_known = true;
+        Stopped::Failed(self.describe(step, index, errno))
     }
 
     /// A failed step in words: what its index was about is known here.

@@ -25,6 +25,7 @@ use std::os::unix::fs::MetadataExt as _;
 use super::cgroup;
 use super::plan::Plan;
 use super::procfs;
+use super::strays::namespace_inode;
 use crate::sys::clone::Child;
 use crate::sys::sched::Attributes;
 use crate::sys::template::{Pieces, Room, Template};
@@ -71,12 +72,11 @@ impl Standing {
         let read = |name: &str| procfs::read(format!("/proc/thread-self/{name}")).ok();
         let is_inherited = |line: &&str| INHERITED.iter().any(|key| line.starts_with(key));
         let status = read("status").unwrap_or_default();
-        let meta = |path: &str| fs::metadata(path).ok();
         Self {
             inherited: status.lines().filter(is_inherited).collect(),
             files: FILES.map(read),
-            namespaces: NAMESPACES.map(|name| Some(meta(&format!("/proc/thread-self/ns/{name}"))?.ino())),
-            directories: DIRECTORIES.map(|path| meta(path).map(|meta| (meta.dev(), meta.ino()))),
+            namespaces: NAMESPACES.map(|name| namespace_inode("thread-self", name)),
+            directories: DIRECTORIES.map(|path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))),
             limits: std::array::from_fn(|i| limits::get(0, u32::try_from(i).ok()?).ok()),
             scheduling: Attributes::of(0).ok(),
         }

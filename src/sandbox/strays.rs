@@ -6,6 +6,7 @@
 //! do not, and for a middle process that died before it could report.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -62,10 +63,10 @@ impl Mark {
     }
 }
 
-/// Inode of a namespace of a process.
+/// Inode of a namespace of a process, by its pid or as `/proc` calls it.
 #[must_use]
-pub fn namespace_inode(pid: i32, name: &str) -> Option<u64> {
-    fs::metadata(format!("/proc/{pid}/ns/{name}")).ok().map(|m| m.ino())
+pub fn namespace_inode(process: impl Display, name: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{process}/ns/{name}")).ok().map(|m| m.ino())
 }
 
 /// Kills and reaps children that bear the mark, but for those in `known` and those

@@ -10,28 +10,29 @@
 
 use std::cell::UnsafeCell;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use super::{Errno, Result, int, raw};
+use super::{Errno, Result, int, raw, signal};
 
-pub(super) const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `struct clone_args`.
 #[repr(C)]
 #[derive(Default)]
-pub(super) struct CloneArgs {
-    pub(super) flags: u64,
-    pub(super) pidfd: u64,
-    pub(super) child_tid: u64,
-    pub(super) parent_tid: u64,
-    pub(super) exit_signal: u64,
-    pub(super) stack: u64,
-    pub(super) stack_size: u64,
-    pub(super) tls: u64,
-    pub(super) set_tid: u64,
-    pub(super) set_tid_size: u64,
-    pub(super) cgroup: u64,
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
 
 /// A child made by [`copy`].
@@ -44,32 +45,60 @@ pub struct Child {
 }
 
 /// Makes a copy of this process in the given new namespaces (`CLONE_NEW*`) and
-/// runs `entry` in it. Signal handlers are reset in the copy; what was ignored
-/// stays ignored and the mask is inherited: callers block all signals before.
+/// runs `entry` in it. Signal handlers are reset in the copy, what was ignored
+/// stays ignored, and all signals are blocked there: a handler of the caller's
+/// must not run in it.
 /// No signal tells of its end, which would interrupt one of the caller's waits.
 ///
 /// `entry` runs in a copy that has only the calling thread: it must not
 /// allocate, take a lock, or unwind.
 pub fn copy<T: Sync>(namespaces: i32, data: &T, entry: fn(&'static T) -> !) -> Result<Child> {
     let mut pidfd: RawFd = -1;
+    let mask = signal::set_mask(u64::MAX)?;
     #[allow(clippy::cast_sign_loss)] // flag bits, a signal number
     let args = CloneArgs {
         flags: namespaces as u32 as u64 | CLONE_CLEAR_SIGHAND | libc::CLONE_PIDFD as u64,
         pidfd: (&raw mut pidfd) as u64,
         ..CloneArgs::default()
     };
-    // SAFETY: args is live and of the size passed. No memory is shared, so the child continues here on
-    // its own copy of this stack, as after fork(2).
-    let pid = unsafe { raw!(clone3, &raw const args, size_of::<CloneArgs>()) }?;
-    if pid == 0 {
-        // SAFETY: in this process `data` lives in a private copy that nobody drops: `entry` never
-        // returns, so no frame above ever runs again. Hence 'static.
-        let data = unsafe { &*std::ptr::from_ref(data) };
-        entry(data)
-    }
+    let made = copy_by(&args, data, entry);
+    signal::set_mask(mask)?;
+    let pid = made?;
     // SAFETY: the kernel has stored a new descriptor there, nobody else owns it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Child { pid: int(pid), pidfd })
+}
+
+/// As [`copy`], for a process all of whose signals are blocked already, but what it makes is a sibling of it.
+/// The kernel stores the sibling's pid in `told` before it runs.
+pub(super) fn copy_beside<T: Sync>(
+    namespaces: i32,
+    told: &AtomicI32,
+    data: &T,
+    entry: fn(&'static T) -> !,
+) -> Result<()> {
+    #[allow(clippy::cast_sign_loss)] // flag bits
+    let args = CloneArgs {
+        flags: (namespaces | libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID) as u32 as u64
+            | CLONE_CLEAR_SIGHAND,
+        parent_tid: told.as_ptr() as u64,
+        ..CloneArgs::default()
+    };
+    copy_by(&args, data, entry).map(drop)
+}
+
+/// Answers the pid of a copy that runs `entry`.
+fn copy_by<T: Sync>(args: &CloneArgs, data: &T, entry: fn(&'static T) -> !) -> Result<usize> {
+    // SAFETY: args is live and of the size passed. It asks for no shared memory, so the child continues
+    // here on its own copy of this stack, as after fork(2).
+    let pid = unsafe { raw!(clone3, ptr::from_ref(args), size_of::<CloneArgs>()) }?;
+    if pid == 0 {
+        // SAFETY: in this process `data` lives in a private copy that nobody drops: `entry` never
+        // returns, so no frame above ever runs again. Hence 'static.
+        let data = unsafe { &*ptr::from_ref(data) };
+        entry(data)
+    }
+    Ok(pid)
 }
 
 /// Bytes of a [`Stack`]. The set-up functions use under 4 KiB in release and
@@ -104,9 +133,8 @@ impl Default for Stack {
 }
 
 impl Stack {
-    /// The memory that it consists of.
+    /// The memory that it has beside itself.
     pub fn pieces(&self, to: &mut super::template::Pieces) {
-        to.value(self);
         to.room(self.bytes.as_ptr(), self.bytes.len());
     }
 }

@@ -195,7 +195,7 @@ impl StringArray {
         Self { strings, pointers }
     }
 
-    /// The memory that it consists of.
+    /// The memory that it has beside itself.
     pub fn pieces(&self, to: &mut super::template::Pieces) {
         to.content(&self.strings);
         self.strings.iter().for_each(|text| to.content(text.as_bytes_with_nul()));

@@ -73,9 +73,8 @@ impl Default for Words {
 }
 
 impl Words {
-    /// The memory that it consists of, while there is no message.
+    /// The memory that it has beside itself, while there is no message.
     pub fn pieces(&self, to: &mut Pieces) {
-        to.value(self);
         // SAFETY: before there is a message nobody changes it.
         let bytes = unsafe { &*self.bytes.get() };
         // SAFETY: as above.

@@ -351,6 +351,12 @@ pub fn bare(program: &Path, args: &[&str], stdin: &[u8]) -> (i32, Vec<u8>) {
     (status, out.stdout)
 }
 
+/// Whether a child of this process is what boxes are made from: it is there as long as the thread that makes
+/// them.
+pub fn is_template(pid: impl std::fmt::Display) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "template\n")
+}
+
 /// Cgroup directories that a stockade with this process id has left.
 pub fn leaves_of(pid: u32) -> Vec<String> {
     let name = format!("/stockade-{pid}-");

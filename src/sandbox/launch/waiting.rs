@@ -158,10 +158,7 @@ impl Underway<'_> {
     fn expect(&mut self, expected: Frame) -> Result<(), Stopped> {
         match self.next_frame()?.0 {
             frame if frame == expected => Ok(()),
-            Frame::Failed { step, index, errno } => {
-                self.cause_known = true;
-                Err(Stopped::Failed(self.describe(step, index, errno)))
-            }
+            Frame::Failed { step, index, errno } => Err(self.failed(step, index, errno)),
             _ => Err(Stopped::Failed(TOO_EARLY.to_owned())),
         }
     }
