@@ -55,7 +55,7 @@ pub struct Child {
 pub fn copy<T: Sync>(namespaces: i32, data: &T, entry: fn(&'static T) -> !) -> Result<Child> {
     let mut pidfd: RawFd = -1;
     let mask = signal::set_mask(u64::MAX)?;
-    #[allow(clippy::cast_sign_loss)] // flag bits, a signal number
+    #[allow(clippy::cast_sign_loss)] // flag bits
     let args = CloneArgs {
         flags: namespaces as u32 as u64 | CLONE_CLEAR_SIGHAND | libc::CLONE_PIDFD as u64,
         pidfd: (&raw mut pidfd) as u64,

@@ -22,7 +22,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
 
 use super::clone::{self, Cgroup, Child};
 use super::{Errno, Result, fd, int, process, raw};
@@ -52,7 +54,7 @@ const IDLE_S: i64 = 10;
 const KCMP_FILES: usize = 2;
 
 /// How long an answer may take.
-const PATIENCE_MS: u16 = 10_000;
+const PATIENCE: TimeSpec = TimeSpec::new(10, 0);
 
 const PAGE: usize = 4096;
 
@@ -387,7 +389,8 @@ impl Template {
         let read = PollFlags::POLLIN;
         loop {
             let mut fds = [PollFd::new(self.socket.as_fd(), read), PollFd::new(self.pidfd.as_fd(), read)];
-            match nix::poll::poll(&mut fds, PollTimeout::from(PATIENCE_MS)) {
+            // Signals wait meanwhile: one that comes again and again must not begin the patience anew.
+            match nix::poll::ppoll(&mut fds, Some(PATIENCE), Some(SigSet::all())) {
                 Err(Errno::EINTR) => {}
                 Ok(n) if n > 0 && fds[0].any() == Some(true) => break,
                 _ => return None,

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::{Path, PathBuf};
 
 use super::links;
-use crate::error::{Error, Kind, Result, io_text};
+use crate::error::{Error, Kind, Result, io_text, no_matter};
 use crate::sandbox::host::Host;
 use crate::sandbox::plan::BindFrom;
 use crate::sys;
@@ -220,7 +220,11 @@ pub fn c_path(path: &Path) -> Result<std::ffi::CString> {
 /// A mount through which `from` on the file system shows as `to`.
 fn idmap(mount: &OwnedFd, from: (u32, u32), to: (u32, u32)) -> std::io::Result<()> {
     // A user namespace exists as long as somebody is in it, or holds it open.
-    let keeper = sys::clone::copy(libc::CLONE_NEWUSER, &(), |()| sys::process::sleep_until_killed())?;
+    let keeper = sys::clone::copy(libc::CLONE_NEWUSER, &(), |()| {
+        // No other signal reaches it, whoever sends one to the whole group.
+        no_matter(sys::process::die_with_parent(), "it is killed as soon as its namespace is held open");
+        sys::process::sleep_until_killed()
+    })?;
     let maps = || {
         let proc = format!("/proc/{}", keeper.pid);
         fs::write(format!("{proc}/uid_map"), format!("{} {} 1", from.0, to.0))?;
