@@ -2,14 +2,22 @@
 //!
 //! There is no fixed tick. The next moment at which the limit can be crossed
 //! follows from what is left and from how many CPUs the box can use. The
-//! kernel's counter of a running task only moves at the tick or when the task
-//! leaves its CPU, so close to the limit the supervisor *visits* the CPUs on
-//! which the box runs: where the supervisor runs, nobody else does, and whoever
-//! was displaced has been accounted for. The reading is then exact, and nothing
-//! of it shows inside.
+//! kernel's counter of a running task only moves at the tick, when the task
+//! leaves its CPU, and when it is put into its queue anew. Close to the limit the
+//! supervisor therefore gives each running thread of the box slices that are a
+//! nanosecond longer or shorter: that puts it back where it was, and accounts for
+//! it to the nanosecond, at once and wherever it runs. Where the kernel has no
+//! slices to give (before Linux 6.12), the supervisor *visits* the CPUs on which
+//! the box runs: where the supervisor runs, nobody else does, and whoever was
+//! displaced has been accounted for. On a busy machine that takes until the
+//! supervisor gets its turn there. Either way the reading is exact then.
+//!
+//! # References
+//! `sched_setattr(2)`, `sched(7)`
 
 use super::procfs;
 use crate::error::no_matter;
+use crate::sys::sched::Attributes;
 use std::fs;
 use std::time::Duration;
 
@@ -80,39 +88,54 @@ pub fn usable_cpus() -> u64 {
     }
 }
 
-/// Runs on every CPU that a thread of these processes last ran on, so that all of
-/// them have been accounted for when it returns.
-pub fn visit_cpus_of(pids: &[i32]) {
+/// Has every running thread of these processes accounted for when it returns.
+pub fn account_for(pids: &[i32]) {
+    let running = pids.iter().flat_map(|pid| running_threads(*pid));
+    visit(running.filter(|(tid, _)| !put_back(*tid)).map(|(_, cpu)| cpu));
+}
+
+/// Takes a thread from its queue and puts it back. A payload that renices itself in
+/// this very moment may have to do so again.
+fn put_back(tid: i32) -> bool {
+    let other = Attributes::of(tid).ok().and_then(Attributes::in_other_slices);
+    other.is_some_and(|attributes| attributes.give(tid).is_ok())
+}
+
+/// Runs on each of these CPUs.
+fn visit(cpus: impl Iterator<Item = usize>) {
     let own = Pid::from_raw(0);
-    let Ok(home) = sched_getaffinity(own) else { return };
+    let mut home = None;
     let mut visited = CpuSet::new();
-    for cpu in pids.iter().flat_map(|pid| cpus_of(*pid)) {
+    for cpu in cpus {
         let mut one = CpuSet::new();
         if visited.is_set(cpu).unwrap_or(true) || one.set(cpu).is_err() {
             continue;
         }
+        let Some(_) = home.or_else(|| sched_getaffinity(own).ok()).map(|set| home.insert(set)) else {
+            return;
+        };
         // A CPU that this thread may not use is one whose reading lags by a tick.
         if sched_setaffinity(own, &one).is_ok() && visited.set(cpu).is_err() {
             break;
         }
     }
-    if visited != CpuSet::new() {
+    if let Some(home) = home {
         no_matter(sched_setaffinity(own, &home), "only CPUs that have gone away can refuse their old mask");
     }
 }
 
-/// CPUs that the running threads of a process are on.
-fn cpus_of(pid: i32) -> Vec<usize> {
+/// Threads of a process that run or are about to, each with its CPU.
+fn running_threads(pid: i32) -> Vec<(i32, usize)> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     threads
         .flatten()
-        .filter_map(|thread| procfs::read(thread.path().join("stat")).ok())
-        .filter_map(|stat| {
+        .filter_map(|thread| {
+            let stat = procfs::read(thread.path().join("stat")).ok()?;
             // After the name: state is the first field, the CPU the 37th.
             let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
             let running = fields.next()? == "R";
             let cpu = fields.nth(35)?.parse().ok()?;
-            running.then_some(cpu)
+            running.then_some((thread.file_name().to_str()?.parse().ok()?, cpu))
         })
         .collect()
 }
@@ -122,6 +145,43 @@ mod tests {
     use super::*;
 
     const MS: u64 = 1_000_000;
+
+    /// How many of 100 readings of a busy process are ahead, after `account`, of one right before it. It may
+    /// not be running each time, and a tick may come between.
+    fn ahead(account: impl Fn(i32)) -> usize {
+        let mut busy =
+            std::process::Command::new("/bin/sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let pid = i32::try_from(busy.id()).unwrap();
+        let used = || crate::sys::time::process_cpu_ns(pid).unwrap();
+        let ahead = (0..100).filter(|_| {
+            std::thread::sleep(Duration::from_micros(5_300));
+            let before = used();
+            account(pid);
+            used() > before
+        });
+        let ahead = ahead.count();
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        ahead
+    }
+
+    #[test]
+    fn clock_accounts_for_what_is_running() {
+        let alone = ahead(|_| {});
+        let accounted = ahead(|pid| account_for(&[pid]));
+        assert!(accounted > 3 * alone + 3, "{accounted} of 100, {alone} by themselves");
+    }
+
+    #[test]
+    fn clock_accounts_without_a_visit_where_there_are_slices() {
+        if Attributes::of(0).unwrap().in_other_slices().is_none() {
+            assert!(!put_back(0));
+            return;
+        }
+        let alone = ahead(|_| {});
+        let accounted = ahead(|pid| assert!(put_back(pid)));
+        assert!(accounted > 3 * alone + 3, "{accounted} of 100, {alone} by themselves");
+    }
 
     #[test]
     fn clock_far_from_the_limit_waits_for_most_of_it() {

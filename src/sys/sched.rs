@@ -46,6 +46,13 @@ impl Attributes {
         Self { runtime: SHORTEST_SLICE_NS, ..self }
     }
 
+    /// The same in slices a nanosecond longer or shorter: none where the kernel says
+    /// nothing of slices, as before Linux 6.12, and for whatever goes ahead of others.
+    #[must_use]
+    pub fn in_other_slices(self) -> Option<Self> {
+        (self.runtime != 0 && !self.is_real_time()).then_some(Self { runtime: self.runtime ^ 1, ..self })
+    }
+
     /// The same, and still reset for whatever the thread makes: to take that back
     /// needs a capability, to take a priority back does not.
     #[must_use]

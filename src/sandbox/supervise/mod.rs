@@ -278,7 +278,7 @@ impl<'a> Supervisor<'a> {
         let mut exact = next.cpu_exact;
         loop {
             if exact {
-                clock::visit_cpus_of(&self.meter.processes());
+                clock::account_for(&self.meter.processes());
             }
             match clock.after(self.meter.cpu_ns()?, exact) {
                 Look::Over => self.kill(Rule::CpuTime),
