@@ -9,8 +9,10 @@
 //!
 //! Each case runs the release build's command line and takes the figures from its
 //! report: CPU time (or wall time) used in the end, less the limit. Once on the
-//! machine as it is, once with a busy process for each CPU beside it. The last cases
-//! are jobs of a batch with a slot for each of two CPUs, in boxes made ahead.
+//! machine as it is, once with a busy process for each CPU beside it, in the caller's
+//! session or in others: the kernel shares a CPU among sessions first (autogroups),
+//! which matters to a caller that cannot go ahead of others. The last cases are jobs of
+//! a batch with a slot for each of two CPUs, in boxes made ahead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../tests/common/mod.rs"]
@@ -184,16 +186,49 @@ impl Row {
     }
 }
 
+/// What else a machine has to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Machine {
+    AsItIs,
+    Busy,
+    BusyOtherwise,
+}
+
+impl Machine {
+    fn name(self) -> &'static str {
+        match self {
+            Machine::AsItIs => "as it is",
+            Machine::Busy => "every CPU busy",
+            Machine::BusyOtherwise => "… by other sessions",
+        }
+    }
+
+    fn load(self) -> Option<Load> {
+        match self {
+            Machine::AsItIs => None,
+            Machine::Busy => Some(Load::on_all_cpus()),
+            Machine::BusyOtherwise => Some(Load::of_other_sessions()),
+        }
+    }
+}
+
 fn rows(runs: usize) -> impl Iterator<Item = Row> {
-    let machines = Caller::all().into_iter().flat_map(|caller| [(caller, false), (caller, true)]);
-    machines.flat_map(move |(caller, loaded)| {
-        let load = loaded.then(Load::on_all_cpus);
+    use Machine::{AsItIs, Busy, BusyOtherwise};
+    let matters = |caller, machine| caller != Caller::Root || machine != BusyOtherwise;
+    let machines = Caller::all().into_iter().flat_map(move |caller| {
+        [AsItIs, Busy, BusyOtherwise]
+            .into_iter()
+            .filter(move |machine| matters(caller, *machine))
+            .map(move |machine| (caller, machine))
+    });
+    machines.flat_map(move |(caller, machine)| {
+        let load = machine.load();
         CASES.iter().map(move |case| {
             let _load = &load;
             let beyond = measure(caller, case, runs);
             Row {
                 caller: if caller == Caller::Root { "root" } else { "user" },
-                machine: if loaded { "every CPU busy" } else { "as it is" },
+                machine: machine.name(),
                 case: case.name,
                 median: at(&beyond, 50),
                 p95: at(&beyond, 95),
@@ -222,13 +257,13 @@ fn main() {
     if !options.json {
         println!("milliseconds beyond a limit of {LIMIT}, {} runs each", options.runs);
         println!(
-            "{:<6} {:<14} {:<30} {:>8} {:>8} {:>8}",
+            "{:<6} {:<19} {:<30} {:>8} {:>8} {:>8}",
             "caller", "machine", "case", "median", "p95", "max"
         );
     }
     let tell = |r: &Row| {
         let Row { caller, machine, case, median, p95, max } = r;
-        println!("{caller:<6} {machine:<14} {case:<30} {median:>8.2} {p95:>8.2} {max:>8.2}");
+        println!("{caller:<6} {machine:<19} {case:<30} {median:>8.2} {p95:>8.2} {max:>8.2}");
     };
     let rows: Vec<Row> = rows(options.runs)
         .inspect(|r| {

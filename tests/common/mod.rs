@@ -392,8 +392,21 @@ pub struct Load(Vec<std::process::Child>);
 impl Load {
     /// Takes every CPU.
     pub fn on_all_cpus() -> Self {
+        Self::of(|| Command::new("/bin/sh"))
+    }
+
+    /// The same by processes that are of no session of anything here, as the other work of a machine is.
+    pub fn of_other_sessions() -> Self {
+        Self::of(|| {
+            let mut command = Command::new("setsid");
+            command.arg("/bin/sh");
+            command
+        })
+    }
+
+    fn of(shell: impl Fn() -> Command) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let busy = |_| Command::new("/bin/sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let busy = |_| shell().args(["-c", "while :; do :; done"]).spawn().unwrap();
         Self((0..cpus).map(busy).collect())
     }
 }
