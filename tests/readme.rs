@@ -146,8 +146,28 @@ fn readme_tells_how_exact_limits_are_for_every_case_and_keeps_the_promise() {
         .filter_map(|line| Some(line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect()))
         .collect();
     assert_eq!(rows[0], ["caller", "machine", "case", "median", "p95"]);
-    // Callers, machines, cases: `cargo bench --bench limits -- --readme` writes them.
-    assert_eq!(rows.len(), 1 + 2 * 2 * 4, "{table}");
+    // `cargo bench --bench limits -- --readme` writes a row for each caller, machine and case.
+    let machines = [
+        ("root", "as it is"),
+        ("root", "every CPU busy"),
+        ("user", "as it is"),
+        ("user", "every CPU busy"),
+        ("user", "… by other sessions"),
+    ];
+    let cases = [
+        "cpu time, one thread",
+        "cpu time, four threads",
+        "wall time, asleep",
+        "wall time, busy",
+        "cpu time, batch of two slots",
+        "wall time, batch of two slots",
+    ];
+    let expected: Vec<[&str; 3]> = machines
+        .iter()
+        .flat_map(|(caller, machine)| cases.iter().map(move |case| [*caller, *machine, *case]))
+        .collect();
+    let found: Vec<&[&str]> = rows[1..].iter().map(|row| &row[..3]).collect();
+    assert_eq!(found, expected);
     for row in &rows[1..] {
         let ms = |cell: &str| cell.strip_suffix(" ms").unwrap().parse::<f64>().unwrap();
         let (median, p95) = (ms(row[3]), ms(row[4]));
