@@ -9,6 +9,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -214,15 +215,19 @@ fn read_some(child: &mut Child, count: usize) -> Vec<Value> {
     answers
 }
 
+/// Of a process that lives: its parent, its group and its session.
+fn family(pid: u32) -> Option<[u32; 3]> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, state) = stat.rsplit_once(") ").filter(|(_, state)| !state.starts_with('Z'))?;
+    let mut fields = state.split(' ').skip(1).map(|field| field.parse().ok());
+    Some([fields.next()??, fields.next()??, fields.next()??])
+}
+
 /// The processes of its slots, after which their boxes' cgroups are named.
 fn slots_of(batch: u32) -> Vec<u32> {
     let all = fs::read_dir("/proc").unwrap().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let parent = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok())
-    };
-    pids.filter(|pid| parent(*pid) == Some(batch)).collect()
+    pids.filter(|pid| family(*pid).is_some_and(|[parent, ..]| parent == batch)).collect()
 }
 
 /// Leaves of the boxes that these slots have made.
@@ -254,6 +259,45 @@ fn batch_interrupted_cancels_what_runs_and_leaves_nothing() {
         let by: Vec<_> = done.answers.iter().map(|a| &a["exit_status"]).collect();
         assert_eq!(by, [128 + libc::SIGINT, 128 + libc::SIGINT]);
         assert_eq!(leaves_of_all(&slots), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn batch_slots_have_sessions_of_their_own_and_end_with_its_group() {
+    use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+    let callers = Caller::all().into_iter().flat_map(|caller| [(caller, SIGTERM), (caller, SIGKILL)]);
+    for (caller, signal) in callers {
+        let mut child = command(caller, &["--slots", "2"]).process_group(0).spawn().unwrap();
+        let pid = child.id();
+        let mut stdin = child.stdin.take().unwrap();
+        let quick = json!({ "program": probe(), "args": ["exit", "0"] });
+        let slow = json!({ "program": "/usr/bin/sleep", "args": ["60"], "limits": { "wall_time": "100s" } });
+        stdin.write_all(lines(&[quick, slow.clone(), slow]).as_bytes()).unwrap();
+        assert_eq!(read_some(&mut child, 1)[0]["report"]["verdict"], "ok");
+        std::thread::sleep(patience(Duration::from_millis(400)));
+        let [_, group, session] = family(pid).unwrap();
+        assert!(group == pid && session != pid, "{group} {session}");
+        let slots = slots_of(pid);
+        assert_eq!(slots.len(), 2);
+        for slot in &slots {
+            assert_eq!(family(*slot), Some([pid, *slot, *slot]));
+        }
+        // As a terminal tells it, or as whoever ends a group for good.
+        let group = nix::unistd::Pid::from_raw(i32::try_from(group).unwrap());
+        nix::sys::signal::killpg(group, signal).unwrap();
+        let done = finish(child);
+        drop(stdin);
+        if signal == SIGTERM {
+            assert_eq!(done.status, 128 + libc::SIGTERM, "{}", done.stderr);
+            assert_eq!(verdicts(&done), ["cancelled", "cancelled"], "{:?}", done.answers);
+        } else {
+            assert_eq!(done.status, -libc::SIGKILL);
+        }
+        let until = Instant::now() + patience(Duration::from_secs(20));
+        while slots.iter().any(|slot| family(*slot).is_some()) {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -113,8 +113,13 @@ fn receive(socket: &mut UnixStream) -> io::Result<Option<(u64, Vec<u8>)>> {
 
 /// In a thread that shares an empty network with its boxes, while the process as such stays in the
 /// host's: they are attested not to be in that.
+///
+/// And in a session of its own. The kernel shares a CPU among sessions before it does among their
+/// processes (`sched(7)`, autogroup): whatever else is busy in the caller's does not keep the one
+/// waiting that enforces limits. What a terminal or a group is told, the batch hears, and says.
 fn serve_apart(socket: UnixStream, defaults: &Defaults, stop: &Stop, cpu: Option<usize>) -> io::Result<()> {
     process::die_with_parent()?;
+    process::setsid()?;
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("stockade-slot".to_owned());
         let serving = thread.spawn_scoped(scope, || serve(socket, defaults, stop, cpu))?;
