@@ -1,5 +1,5 @@
 //! What boxes that are made ahead are worth: times and throughput of a pool and of
-//! `stockade batch` against the floor (`floor.c`): what a box of the same layers
+//! `stockade batch` against the floors (`floor.c`): what a box of the same layers
 //! costs at least when it is made for its program. Both take turns in one run, so
 //! that what else the machine does hits both alike. Nothing is subtracted.
 //!
@@ -18,7 +18,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use place::{Launcher, Place, median, pss_with_children, raise_descriptors};
+use place::{Floor, Launcher, Layers, Place, median, pss_with_children, raise_descriptors};
 use stockade::Layer;
 use stockade::policy::{Policy, load_builtin};
 use stockade::report::verdict::Verdict;
@@ -54,7 +54,7 @@ impl Options {
 /// What is measured, and with what.
 struct Bench {
     place: Place,
-    floor: PathBuf,
+    floor: Floor,
     nothing: PathBuf,
     degrade: bool,
 }
@@ -74,35 +74,24 @@ impl Bench {
         if self.degrade { job.degrade(Layer::Cgroup) } else { job }
     }
 
-    /// Microseconds of the floor, of a job in a box that waits for it, and of one in a box made for it.
-    fn latency(&self, launches: usize) -> [f64; 3] {
+    /// Microseconds of both floors, of a job in a box that waits for it, and of one in a box made for it.
+    fn latency(&self, launches: usize) -> [f64; 4] {
         let policy = Arc::new(load_builtin("native").unwrap());
         let pool = Pool::new(4).unwrap();
-        let mut floor = Launcher::floor(&self.floor, self.place.dir());
-        let mut took = [Vec::new(), Vec::new(), Vec::new()];
+        let mut floors = [Layers::Bare, Layers::Whole].map(|layers| self.floor.launcher(layers));
+        let mut took = [const { Vec::new() }; 4];
         for round in 0..launches + 5 {
             pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
-            let least = floor.launch();
+            let [bare, whole] = floors.each_mut().map(Launcher::launch);
             let warm = timed(|| pool.run(self.job(&policy, &self.nothing)).unwrap());
             pool.warm_up(&self.job(&policy, &self.nothing)).unwrap();
             let cold = timed(|| self.job(&policy, &self.nothing).run().unwrap());
             if round >= 5 {
-                took.iter_mut().zip([least, warm, cold]).for_each(|(all, one)| all.push(one));
+                took.iter_mut().zip([bare, whole, warm, cold]).for_each(|(all, one)| all.push(one));
             }
         }
-        floor.end();
+        floors.into_iter().for_each(Launcher::end);
         took.map(median)
-    }
-
-    /// Launches a second of the floor, so many at a time.
-    fn floor_rate(&self, count: usize, side: usize) -> f64 {
-        let output = Command::new(&self.floor)
-            .arg(self.place.dir())
-            .args([count.to_string(), side.to_string()])
-            .output()
-            .unwrap();
-        let ns: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-        count as f64 / (ns / 1e9)
     }
 
     fn batch(&self, policy: &str, slots: usize, input: &str) -> (Duration, Vec<serde_json::Value>) {
@@ -152,7 +141,7 @@ impl Bench {
     }
 
     fn floor_median(&self, launches: usize) -> f64 {
-        let mut floor = Launcher::floor(&self.floor, self.place.dir());
+        let mut floor = self.floor.launcher(Layers::Bare);
         let all = (0..launches).map(|_| floor.launch()).collect();
         floor.end();
         median(all)
@@ -183,39 +172,46 @@ fn main() {
     let options = Options::parse();
     raise_descriptors();
     let bench = Bench::new();
-    let [floor, warm, cold] = bench.latency(options.launches);
-    let rounds: Vec<[f64; 3]> = (0..3)
+    let [floor, whole, warm, cold] = bench.latency(options.launches);
+    let rounds: Vec<[f64; 4]> = (0..3)
         .map(|_| {
-            let floor = bench.floor_rate(options.jobs, 2);
-            [floor, bench.batch_rate("native", 2, options.jobs), bench.batch_rate("native", 4, options.jobs)]
+            let [floor, whole] = [Layers::Bare, Layers::Whole].map(|l| bench.floor.rate(l, options.jobs, 2));
+            let [two, four] = [2, 4].map(|slots| bench.batch_rate("native", slots, options.jobs));
+            [floor, whole, two, four]
         })
         .collect();
-    let [floor_rate, two, four] = [0, 1, 2].map(|i| median(rounds.iter().map(|r| r[i]).collect()));
+    let [floor_rate, whole_rate, two, four] =
+        [0, 1, 2, 3].map(|i| median(rounds.iter().map(|r| r[i]).collect()));
     let [beside, times_alone, each] = bench.idle(options.launches);
     let over = bench.overshoot("native", 60);
+    let of_floors = |value: f64, of: [f64; 2]| vec![("× floor", value / of[0]), ("× whole", value / of[1])];
     let rows = [
-        ("floor, a launch", floor, "µs", None),
-        ("a job in a box that waits", warm, "µs", Some(("× floor", warm / floor))),
-        ("a job in a box made for it", cold, "µs", Some(("× floor", cold / floor))),
-        ("floor, two at a time", floor_rate, "/s", None),
-        ("batch, two slots", two, "/s", Some(("× floor", two / floor_rate))),
-        ("batch, four slots", four, "/s", Some(("× two slots", four / two))),
-        ("floor beside 200 boxes", beside, "µs", Some(("× alone", times_alone))),
-        ("memory of a box that waits", each / 1024.0, "KiB", None),
-        ("beyond 30 ms of CPU time", over, "ms", None),
+        ("floor, a launch", floor, "µs", vec![]),
+        ("whole floor, a launch", whole, "µs", vec![("× floor", whole / floor)]),
+        ("a job in a box that waits", warm, "µs", of_floors(warm, [floor, whole])),
+        ("a job in a box made for it", cold, "µs", of_floors(cold, [floor, whole])),
+        ("floor, two at a time", floor_rate, "/s", vec![]),
+        ("whole floor, two at a time", whole_rate, "/s", vec![("× floor", whole_rate / floor_rate)]),
+        ("batch, two slots", two, "/s", of_floors(two, [floor_rate, whole_rate])),
+        ("batch, four slots", four, "/s", vec![("× two slots", four / two)]),
+        ("floor beside 200 boxes", beside, "µs", vec![("× alone", times_alone)]),
+        ("memory of a box that waits", each / 1024.0, "KiB", vec![]),
+        ("beyond 30 ms of CPU time", over, "ms", vec![]),
     ];
     if options.json {
         let rows: Vec<_> = rows
             .iter()
-            .map(|(name, value, unit, ratio)| {
-                serde_json::json!({ "name": name, "value": value, "unit": unit, "ratio": ratio.map(|r| r.1) })
+            .map(|(name, value, unit, ratios)| {
+                let ratios: serde_json::Map<_, _> =
+                    ratios.iter().map(|(of, ratio)| ((*of).to_owned(), (*ratio).into())).collect();
+                serde_json::json!({ "name": name, "value": value, "unit": unit, "ratios": ratios })
             })
             .collect();
         println!("{}", serde_json::json!({ "rows": rows }));
         return;
     }
-    for (name, value, unit, ratio) in rows {
-        let ratio = ratio.map_or_else(String::new, |(of, ratio)| format!("{ratio:.2} {of}"));
-        println!("{name:<28} {value:>9.2} {unit:<4} {ratio}");
+    for (name, value, unit, ratios) in rows {
+        let ratios: Vec<_> = ratios.iter().map(|(of, ratio)| format!("{ratio:.2} {of}")).collect();
+        println!("{name:<28} {value:>9.2} {unit:<4} {}", ratios.join("  "));
     }
 }

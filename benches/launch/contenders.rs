@@ -16,7 +16,7 @@ use stockade::sandbox::{Builder, Pool, Sandbox, StoreChoice};
 
 use crate::batch::Batch;
 use crate::others;
-use crate::place::{Launcher, Place};
+use crate::place::{Floor, Launcher, Layers, Place};
 
 /// Somebody who owns nothing.
 pub const USER: u32 = 64_242;
@@ -82,6 +82,11 @@ pub type Launched = Result<Duration, String>;
 impl Contender {
     pub fn command(name: &str, words: Words) -> Self {
         Self { name: format!("{name}, {}", words.caller.name()), how: How::Command(words) }
+    }
+
+    fn floor(name: &str, floor: &Floor, layers: Layers) -> Self {
+        let each = (0..MOST).map(|_| Mutex::new(floor.launcher(layers))).collect();
+        Self { name: name.to_owned(), how: How::Floor(each) }
     }
 
     /// One launch on one of the threads that launch at one time.
@@ -169,10 +174,10 @@ pub fn all(place: &Place, stockade: &Path) -> Vec<Contender> {
     };
     let own = callers()[0];
     let program = nothing.display().to_string();
-    let floors = (0..MOST).map(|_| Mutex::new(Launcher::floor(&floor, place.dir()))).collect();
     let mut all = vec![
         Contender { name: "bare spawn".to_owned(), how: How::Command(words(own, &[&program])) },
-        Contender { name: "floor".to_owned(), how: How::Floor(floors) },
+        Contender::floor("floor", &floor, Layers::Bare),
+        Contender::floor("whole floor", &floor, Layers::Whole),
     ];
     let copy = copy.display().to_string();
     for caller in callers() {

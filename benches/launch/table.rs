@@ -11,9 +11,9 @@ fn median_of(entrants: &[Entrant], samples: &[Sample], name: &str) -> Option<f64
     samples[entrants.iter().position(|e| e.of.name == name)?].at(0.5)
 }
 
-/// Times the bare spawn and the floor.
-fn ratios(entrants: &[Entrant], samples: &[Sample], row: usize) -> [Option<f64>; 2] {
-    ["bare spawn", "floor"].map(|name| {
+/// Times the bare spawn and the two floors.
+fn ratios(entrants: &[Entrant], samples: &[Sample], row: usize) -> [Option<f64>; 3] {
+    ["bare spawn", "floor", "whole floor"].map(|name| {
         let compared = median_of(entrants, samples, name)?;
         Some(samples[row].at(0.5)? / compared)
     })
@@ -37,7 +37,7 @@ pub fn print(entrants: &[Entrant], modes: &[Mode], samples: &[Vec<Sample>], fixe
         if fixed { "static" } else { "dynamic" }
     );
     println!(
-        "medians in ms, back to back where nothing else is said; × bare spawn, × floor; launches a second\n"
+        "medians in ms, back to back where nothing else is said; × bare spawn, × floor, × whole floor; launches a second\n"
     );
     let widths = modes
         .iter()
@@ -49,7 +49,7 @@ pub fn print(entrants: &[Entrant], modes: &[Mode], samples: &[Vec<Sample>], fixe
         let columns = format!(
             "{}{}{}",
             " ms    ",
-            if *ratios { " × bare × floor" } else { "" },
+            if *ratios { " × bare × floor × whole" } else { "" },
             if *rate { "    /s" } else { "" }
         );
         let width = columns.chars().count() + 2;
@@ -67,8 +67,8 @@ pub fn print(entrants: &[Entrant], modes: &[Mode], samples: &[Vec<Sample>], fixe
             let sample = &samples[row];
             line.push_str(&format!("|{:>7} ", cell(sample.at(0.5).map(|us| us / 1e3), 2)));
             if *with_ratios {
-                let [bare, floor] = ratios(entrants, samples, row);
-                line.push_str(&format!("{:>7}{:>8}", cell(bare, 1), cell(floor, 2)));
+                let [bare, floor, whole] = ratios(entrants, samples, row);
+                line.push_str(&format!("{:>7}{:>8}{:>8}", cell(bare, 1), cell(floor, 2), cell(whole, 2)));
             }
             if *rate {
                 line.push_str(&format!("{:>6}", cell(sample.rate(), 0)));
@@ -90,13 +90,13 @@ pub fn json(
         let modes = modes.iter().zip(samples).filter(|(_, samples)| !samples[row].took.is_empty());
         let modes: Vec<Value> = modes
             .map(|(mode, samples)| {
-                let [bare, floor] = ratios(entrants, samples, row);
+                let [bare, floor, whole] = ratios(entrants, samples, row);
                 let sample = &samples[row];
                 json!({
                     "at_a_time": mode.side, "gap_ms": mode.gap.as_secs_f64() * 1e3, "launches": sample.took.len(),
                     "median_us": sample.at(0.5), "p95_us": sample.at(0.95), "least_us": sample.at(0.0),
                     "per_second": sample.rate().filter(|_| mode.gap.is_zero()),
-                    "times_bare": bare, "times_floor": floor,
+                    "times_bare": bare, "times_floor": floor, "times_whole_floor": whole,
                 })
             })
             .collect();

@@ -45,14 +45,70 @@ impl Place {
     }
 
     /// `floor.c`, and what it launches that program in.
-    pub fn floor(&self, nothing: &Path) -> PathBuf {
+    pub fn floor(&self, nothing: &Path) -> Floor {
         for below in ["empty", "root/box", "root/dev", "root/proc", "root/tmp"] {
             fs::create_dir_all(self.path(below)).unwrap();
         }
         fs::copy(nothing, self.path("program")).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
-        self.compile(&source, "floor", &[])
+        Floor { program: self.compile(&source, "floor", &[]), dir: self.dir().to_owned() }
     }
+}
+
+/// `floor.c`, ready to launch.
+pub struct Floor {
+    program: PathBuf,
+    dir: PathBuf,
+}
+
+/// Which of its two.
+#[derive(Clone, Copy)]
+pub enum Layers {
+    /// Namespaces, mounts, capabilities, Landlock and a filter.
+    Bare,
+    /// Pid 1, resource limits, streams and, where it can make them, cgroups too.
+    Whole,
+}
+
+impl Floor {
+    pub fn launcher(&self, layers: Layers) -> Launcher {
+        Launcher::start(&mut self.command(layers, &[]))
+    }
+
+    /// Launches a second, so many at a time.
+    pub fn rate(&self, layers: Layers, count: usize, side: usize) -> f64 {
+        let output = self.command(layers, &[count, side]).output().unwrap();
+        let ns: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+        count as f64 / (ns / 1e9)
+    }
+
+    fn command(&self, layers: Layers, numbers: &[usize]) -> Command {
+        let mut command = Command::new(&self.program);
+        let (name, parents) = match layers {
+            Layers::Bare => ("bare", Vec::new()),
+            Layers::Whole => ("whole", own_cgroups()),
+        };
+        command.arg(&self.dir).arg(name).args(numbers.iter().map(usize::to_string)).args(parents);
+        command
+    }
+}
+
+/// This process's directories in the v1 hierarchies that a box has limits in. None for an ordinary user, and
+/// where those controllers are on v2: a cgroup that has processes cannot pass them on there.
+pub fn own_cgroups() -> Vec<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let find = |controller: &str| {
+        let has = |list: &str| list.split(',').any(|word| word == controller);
+        let own = own.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>()).find(|f| has(f[1]))?;
+        let mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let mount = mounts.into_iter().find(|f| f[2] == "cgroup" && has(f[3]))?[1];
+        let place = Path::new(mount).join(own[2].trim_start_matches('/'));
+        nix::unistd::access(&place, nix::unistd::AccessFlags::W_OK).ok().map(|()| place)
+    };
+    let mut found: Vec<_> = ["memory", "pids", "cpuacct"].into_iter().filter_map(find).collect();
+    found.dedup();
+    found
 }
 
 /// Hands each option of the command line to `take`, with what reads the number behind it; `false`: there is
@@ -81,11 +137,6 @@ impl Launcher {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, to, from }
-    }
-
-    /// The floor.
-    pub fn floor(program: &Path, dir: &Path) -> Self {
-        Self::start(Command::new(program).arg(dir))
     }
 
     /// Microseconds.
