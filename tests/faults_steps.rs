@@ -69,8 +69,9 @@ fn way_to(step: Step, caller: Caller) -> Option<Way> {
         Step::PayloadLater | Step::ReceiveJob | Step::PayloadAgain | Step::JobFrame => None,
         Step::InitDone | Step::HandJob | Step::HandWords | Step::PinCpu => None,
         Step::FsIds | Step::Groups if !root => None,
-        Step::MakeLeaf | Step::SetLimit | Step::HandLeaf | Step::ReceiveLeaf if !root => None,
-        Step::EnterLeaf if !root || v2() => None,
+        Step::MakeLeaf | Step::SetLimit | Step::HandLeaf if !root => None,
+        Step::TakeLeaf | Step::EnterLeaf if !root || v2() => None,
+        Step::ReceiveLeaf if !root || !v2() => None,
         _ => Some(Way::Plain),
     }
 }
@@ -251,9 +252,18 @@ fn every_step_that_fails_is_named_or_replaced_and_nothing_is_left() {
             "hand-words",
             "pin-cpu",
         ];
-        let as_root: &[&str] = if v2() { &["enter-leaf", "bind"] } else { &["bind"] };
-        let as_user =
-            &["cgroup-leaf", "cgroup-limit", "hand-leaf", "receive-leaf", "fs-ids", "enter-leaf", "groups"];
+        let as_root: &[&str] =
+            if v2() { &["take-leaf", "enter-leaf", "bind"] } else { &["receive-leaf", "bind"] };
+        let as_user = &[
+            "cgroup-leaf",
+            "cgroup-limit",
+            "hand-leaf",
+            "receive-leaf",
+            "take-leaf",
+            "fs-ids",
+            "enter-leaf",
+            "groups",
+        ];
         let expected = if caller == Caller::Root { as_root } else { as_user };
         let expected: BTreeSet<&str> = expected.iter().copied().chain(of_pools).collect();
         assert_eq!(unreached.into_iter().collect::<BTreeSet<_>>(), expected);

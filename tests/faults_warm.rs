@@ -110,8 +110,9 @@ fn fate(step: Step, root: bool) -> Option<Fate> {
         Step::BindTree | Step::BindTreeFlags | Step::RootTmpfs | Step::CopyRoot | Step::WorkCopy => None,
         Step::BindOpen | Step::BindFlags | Step::LoopbackUp | Step::PinCpu => None,
         Step::FsIds | Step::Groups if !root => None,
-        Step::MakeLeaf | Step::SetLimit | Step::HandLeaf | Step::ReceiveLeaf if !root => None,
-        Step::EnterLeaf if !root || v2() => None,
+        Step::MakeLeaf | Step::SetLimit | Step::HandLeaf if !root => None,
+        Step::TakeLeaf | Step::EnterLeaf if !root || v2() => None,
+        Step::ReceiveLeaf if !root || !v2() => None,
         _ => Some(Fate::LikeRun),
     }
 }

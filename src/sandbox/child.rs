@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use super::frame::{Built, Frame, Ready, Stripped};
 use super::order::Step;
-use super::plan::{Plan, RootPlan};
+use super::plan::{Entry, Plan, RootPlan};
 use super::{capabilities, cgroup, descriptors, inherited, landlock, late, namespaces, rlimits, root};
 use crate::sys::clone::{self, Cgroup};
 use crate::sys::signal::{self, Disposition};
@@ -147,13 +147,15 @@ fn build(steps: Steps) -> Result<(), Failed> {
     namespaces::open_host_proc(steps)?;
     let userns_limit_errno = namespaces::limit_user_namespaces(steps);
     steps.wait_byte(Step::MiddleWait, plan.control)?;
-    let base = root::attach_root(steps)?;
-    cgroup::receive(steps)?;
-
+    // Pid 1 makes what takes longest, and is not waited for before the root is entered.
+    steps.call(Step::LeaveCwd, || sys::mount::chdir(c"/"))?;
     let pid = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
     steps.send(Step::CloneInit, Frame::InitPid(pid))?;
     let init_fd = steps.call(Step::OpenInit, || process::pidfd_open(pid))?;
     plan.init_fd.store(init_fd.into_raw_fd(), Ordering::Relaxed);
+
+    let base = root::attach_root(steps)?;
+    cgroup::receive(steps, Step::ReceiveLeaf, Entry::Clone)?;
     let leaf = match steps.without(Layer::Cgroup) {
         false => cgroup::birth_place(plan),
         true => Cgroup::Inherit,
@@ -237,7 +239,6 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     #[cfg(feature = "ablation")]
     super::ablation::early(steps)?;
     inherited::reset(steps)?;
-    namespaces::join_init(steps)?;
     let built = || process::wait_for_change(&plan.built, 0);
     if matches!(plan.root, RootPlan::Private { .. }) {
         // Its mount points are still being made.
@@ -246,6 +247,8 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     let proc_errno = root::mount_proc(steps)?;
     steps.call(Step::WaitBuilt, built)?;
     root::enter(steps)?;
+    cgroup::receive(steps, Step::TakeLeaf, Entry::Tasks)?;
+    namespaces::join_init(steps)?;
     if !steps.without(Layer::Cgroup) {
         cgroup::enter(steps)?;
     }

@@ -435,7 +435,9 @@ pub fn root_plan(image: &Root, choice: RootChoice) -> Result<(RootPlan, Vec<Owne
                 RootChoice::Bind => BackEnd::Bind,
                 RootChoice::Best | RootChoice::Private => BackEnd::Best,
             };
-            Ok((RootPlan::Tree { path: c_path(path)?, dev: *dev, ino: *ino, back_end }, Vec::new()))
+            // M looks for it from the root.
+            let path = std::path::absolute(path).map_err(|e| Error::new(Kind::Host, io_text(&e)))?;
+            Ok((RootPlan::Tree { path: c_path(&path)?, dev: *dev, ino: *ino, back_end }, Vec::new()))
         }
         RootSource::Private(entries) => private_plan(entries, None),
         RootSource::Packed { entries, pack } => private_plan(entries, Some(pack)),

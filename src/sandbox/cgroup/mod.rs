@@ -33,14 +33,15 @@ use crate::sys::{Errno, fd, process};
 /// that a later start can tell which leaves have lost their owner.
 pub const PREFIX: &str = "stockade-";
 
-/// Child only: M gets the descriptors of the leaf. Before pid 1 exists, which reads
-/// from the same socket.
-pub fn receive(steps: Steps) -> Result<(), Failed> {
+/// Child only: the descriptors of the leaf, where it is entered in this way: M needs them to have P born
+/// there, P to go there itself, which it need not know before. Pid 1 reads from the same socket, but not
+/// before P has joined it.
+pub fn receive(steps: Steps, step: Step, entry: Entry) -> Result<(), Failed> {
     let plan = steps.plan;
-    if plan.entry == Entry::None {
+    if plan.entry != entry {
         return Ok(());
     }
-    let received = steps.call(Step::ReceiveLeaf, || {
+    let received = steps.call(step, || {
         let mut byte = [0u8; 1];
         match fd::recv_with_fds::<ENTRY_FDS>(plan.control, &mut byte)? {
             (1, fds) if fds[0] >= 0 => Ok(fds),

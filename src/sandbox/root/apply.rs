@@ -94,7 +94,7 @@ pub fn attach_root(steps: Steps) -> Result<Base, Failed> {
         }
         RootPlan::Private { size, inodes, .. } => (RootKind::Private, 0, private_root(steps, size, inodes)?),
     };
-    // Pid 1 inherits the working directory: pivot_root moves it along only from the old root.
+    // P inherits the working directory, as pid 1 has before: no directory of the store is to be anybody's.
     steps.call(Step::AttachRoot, || mount::chdir(c"/"))?;
     steps.plan.root_fd.store(root.into_raw_fd(), Ordering::Relaxed);
     Ok(Base { kind, overlay_errno })
