@@ -14,7 +14,9 @@ use std::sync::atomic::Ordering;
 use super::frame::{Built, Frame, Ready, Stripped};
 use super::order::Step;
 use super::plan::{Entry, Plan, RootPlan};
-use super::{capabilities, cgroup, descriptors, inherited, landlock, late, namespaces, rlimits, root};
+use super::{
+    capabilities, cgroup, descriptors, inherited, landlock, late, namespaces, rlimits, root, spread,
+};
 use crate::sys::clone::{self, Cgroup};
 use crate::sys::signal::{self, Disposition};
 use crate::sys::{self, Errno, fd, process};
@@ -147,9 +149,11 @@ fn build(steps: Steps) -> Result<(), Failed> {
     namespaces::open_host_proc(steps)?;
     let userns_limit_errno = namespaces::limit_user_namespaces(steps);
     steps.wait_byte(Step::MiddleWait, plan.control)?;
+    spread::anywhere(plan.cpus);
     // Pid 1 makes what takes longest, and is not waited for before the root is entered.
     steps.call(Step::LeaveCwd, || sys::mount::chdir(c"/"))?;
     let pid = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
+    spread::elsewhere(plan.cpus, pid);
     steps.send(Step::CloneInit, Frame::InitPid(pid))?;
     let init_fd = steps.call(Step::OpenInit, || process::pidfd_open(pid))?;
     plan.init_fd.store(init_fd.into_raw_fd(), Ordering::Relaxed);
@@ -192,6 +196,7 @@ fn init(plan: &'static Plan) -> ! {
 /// Child only: gives up everything, then passes the supervisor's word on to P.
 fn harden_init(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
+    spread::anywhere(plan.cpus);
     steps.call(Step::InitDeathsig, process::die_with_parent)?;
     steps.call(Step::InitSession, process::setsid)?;
     steps.call(Step::InitSigchld, || signal::set_disposition(libc::SIGCHLD, Disposition::Ignore))?;

@@ -25,7 +25,7 @@ use super::plan::{ENTRY_FDS, Entry, Late, Plan};
 use super::root::{Bind, ExpectedMount, Layout, OpenBind};
 use super::streams::{self, Ends, Input, Output, Streams};
 use super::work::{Brought, OpenWork, Work};
-use super::{blockers, landlock, rlimits, seccomp};
+use super::{blockers, landlock, rlimits, seccomp, spread};
 use crate::Layer;
 use crate::error::{Error, Kind, Result, io_text};
 use crate::image::digest::Digest;
@@ -306,6 +306,7 @@ pub fn assemble(request: Request, seen: Seen, ahead: Option<Ahead>) -> Result<Co
         gid_text: ids(policy.user.gid)?,
         hostname: policy.hostname.clone().into_bytes(),
         own_network: network.is_none(),
+        cpus: if is_ahead { None } else { spread::choice() },
         loopback: policy.network == Network::Loopback,
         control: control_child.as_raw_fd(),
         gate_read: gate_read.as_raw_fd(),

@@ -23,6 +23,7 @@ use super::namespaces::{HOST_ID_BASE, at_birth};
 use super::order::{Step, own_step};
 use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
 use super::small;
+use super::spread;
 use super::strays::{self, Awaited, Mark};
 use super::urgency;
 use crate::Layer;
@@ -242,10 +243,10 @@ impl<'a> Underway<'a> {
     /// Maps, frames and looks.
     fn follow(&mut self) -> Result<(), Stopped> {
         self.write_maps()?;
+        spread::elsewhere(self.compiled.plan.cpus, self.middle.pid);
         self.tell(Step::WriteMaps)?;
         self.told = true;
         self.make_leaf()?;
-        self.sweep_at_times();
         // Read now, needed when the box waits for it.
         no_matter(posture::Own::get(), "it is read again, and the failure told");
         let mut init_ready = false;
@@ -258,6 +259,7 @@ impl<'a> Underway<'a> {
                 Frame::Stripped(stripped) => {
                     self.facts.stripped = Some(stripped);
                     self.first_look()?;
+                    self.sweep_at_times();
                 }
                 Frame::Listener => self.listener = passed,
                 Frame::Failed { step, index, errno } => return Err(self.failed(step, index, errno)),
@@ -375,7 +377,7 @@ impl<'a> Underway<'a> {
         Ok(())
     }
 
-    /// While M builds the root: what supervisors that were killed have left goes. Who launches one box
+    /// While P restricts itself: what supervisors that were killed have left goes. Who launches one box
     /// after the other does not look for it each time.
     fn sweep_at_times(&self) {
         static LAST: AtomicU64 = AtomicU64::new(0);

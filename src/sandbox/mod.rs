@@ -38,6 +38,7 @@ pub(crate) mod root;
 mod run;
 pub mod seccomp;
 mod small;
+mod spread;
 mod strays;
 pub(crate) mod streams;
 mod supervise;

@@ -13,6 +13,7 @@ use crate::sys::clone::Stack;
 use crate::sys::landlock::RulesetAttr;
 use crate::sys::mount::Attr;
 use crate::sys::process::StringArray;
+use crate::sys::sched::Cpus;
 use crate::sys::words::Words;
 
 /// How a tree of the store becomes a root that nobody can change.
@@ -269,6 +270,8 @@ pub struct Plan {
     /// Whether the box gets a network namespace of its own, or stays in the empty one
     /// of the thread that makes it.
     pub own_network: bool,
+    /// The CPUs that its processes begin on, where that is decided.
+    pub cpus: Option<Cpus>,
     /// Whether the loopback device is brought up.
     pub loopback: bool,
     /// Control socket, the children's end.

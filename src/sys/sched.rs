@@ -100,3 +100,56 @@ impl Attributes {
         unsafe { raw!(sched_setattr, tid, std::ptr::from_ref(self), 0) }.map(drop)
     }
 }
+
+/// As many CPUs as the C library has room for.
+const MOST_CPUS: usize = 1024;
+
+/// A set of CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpus([u64; MOST_CPUS / 64]);
+
+impl Cpus {
+    /// Those that the calling thread may use. A kernel that knows of more than
+    /// there is room for answers `EINVAL`.
+    ///
+    /// # References
+    /// `sched_getaffinity(2)`
+    pub fn of_caller() -> Result<Self> {
+        let mut cpus = Self([0; MOST_CPUS / 64]);
+        let size = size_of::<Self>();
+        // SAFETY: the pointer is to live, writable memory of the size passed.
+        unsafe { raw!(sched_getaffinity, 0, size, &raw mut cpus.0) }?;
+        Ok(cpus)
+    }
+
+    /// Child too: the same without the one that the calling thread is on.
+    ///
+    /// # References
+    /// `getcpu(2)`
+    pub fn but_this(mut self) -> Result<Self> {
+        let mut cpu = 0u32;
+        let nowhere = std::ptr::null_mut::<u32>();
+        // SAFETY: one pointer is to a live, writable `unsigned int`, the others are null.
+        unsafe { raw!(getcpu, &raw mut cpu, nowhere, nowhere) }?;
+        let cpu = cpu as usize;
+        if let Some(word) = self.0.get_mut(cpu / 64) {
+            *word &= !(1 << (cpu % 64));
+        }
+        Ok(self)
+    }
+
+    /// Child too: how many.
+    pub fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// Child too: a thread may use these and no others from now on; 0 is the
+    /// calling one.
+    ///
+    /// # References
+    /// `sched_setaffinity(2)`
+    pub fn give(&self, tid: i32) -> Result<()> {
+        // SAFETY: the pointer is to live memory of the size passed.
+        unsafe { raw!(sched_setaffinity, tid, size_of::<Self>(), &raw const self.0) }.map(drop)
+    }
+}

@@ -21,6 +21,7 @@ impl Plan {
             gid_text,
             hostname,
             own_network: _,
+            cpus: _,
             loopback: _,
             control: _,
             gate_read: _,
