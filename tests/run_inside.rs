@@ -4,6 +4,11 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 use common::{Caller, is_root, payload, payload_of, run, skip};
 
@@ -212,6 +217,45 @@ fn pid_1_of_the_box_cannot_be_touched() {
         // Landlock's signal scope answers EPERM since ABI 6; before, pid 1 ignores it.
         assert!(["EPERM", "ok"].contains(&seen["kill"].as_str()));
         assert_eq!(ran.status, 0);
+    }
+}
+
+/// The CPUs that a thread may use, by its directory in `/proc`.
+fn cpus(of: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{of}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned()
+}
+
+#[test]
+fn box_may_use_the_cpus_of_its_caller_and_no_others() {
+    let usable = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let each = (0..CpuSet::count()).filter(|cpu| usable.is_set(*cpu) == Ok(true));
+    for caller in Caller::all() {
+        // All, then each: which processes of a launch begin where differs.
+        for only in std::iter::once(None).chain(each.clone().take(2).map(Some)) {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    if let Some(cpu) = only {
+                        let mut one = CpuSet::new();
+                        one.set(cpu).unwrap();
+                        sched_setaffinity(Pid::from_raw(0), &one).unwrap();
+                    }
+                    let (mut command, report) = run(caller, "/usr/bin/cat").command();
+                    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                    let mut to = child.stdin.take().unwrap();
+                    to.write_all(b"x").unwrap();
+                    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+                    let pid = child.id();
+                    let of_box = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+                    let of_box: Vec<String> = of_box.split_whitespace().map(cpus).collect();
+                    drop(to);
+                    assert!(child.wait().unwrap().success());
+                    drop(std::fs::remove_file(report));
+                    let own = cpus("thread-self");
+                    assert_eq!(of_box, [own.clone(), own], "{caller:?} {only:?}: pid 1 and the payload");
+                });
+            });
+        }
     }
 }
 
