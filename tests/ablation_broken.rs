@@ -122,9 +122,9 @@ fn layer_that_is_applied_to_pid_1_is_missed_in_the_payload() {
 #[test]
 fn layer_that_is_applied_too_early_fails_what_must_come_before_it() {
     for caller in Caller::all() {
-        // The inner namespace has no right over those of pid 1; where it is root's, a further one can be made.
-        refused(caller, "user_ns:early", "user_ns: |join: ");
-        refused(caller, "capabilities:early", "join: ");
+        // The inner namespace has no right over the mounts; where it is root's, a further one can be made.
+        refused(caller, "user_ns:early", "user_ns: |pivot: ");
+        refused(caller, "capabilities:early", "pivot: ");
         refused(caller, "landlock:early", "landlock-");
         refused(caller, "seccomp:early", "personality: ");
     }

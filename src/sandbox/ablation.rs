@@ -10,6 +10,7 @@
 use super::capabilities;
 use super::child::{Failed, Steps};
 use super::order::Step;
+use super::plan::Entry;
 use super::{cgroup, landlock, namespaces, rlimits};
 use crate::Layer;
 use crate::error::{Error, Kind, Result};
@@ -109,6 +110,17 @@ pub fn capabilities_instead(steps: Steps) -> std::result::Result<(), Failed> {
         Some(Spoilt { layer: Layer::NoNewPrivs, .. }) => capabilities::drop_all_sets(steps),
         // Skipped, early or elsewhere.
         _ => steps.call(Step::NoNewPrivs, capabilities::no_new_privs),
+    }
+}
+
+/// Child only: what takes the place of entering the leaf: its descriptors are taken all the same, or
+/// pid 1, which reads from the same socket, would take them for its word to go on.
+pub fn cgroup_instead(steps: Steps) -> std::result::Result<(), Failed> {
+    match steps.plan.spoilt {
+        Some(Spoilt { layer: Layer::Cgroup, way: Way::Removed | Way::Skipped }) => {
+            cgroup::receive(steps, Step::TakeLeaf, Entry::Tasks)
+        }
+        _ => Ok(()),
     }
 }
 

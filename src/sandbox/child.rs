@@ -252,11 +252,12 @@ fn become_payload(steps: Steps) -> Result<Infallible, Failed> {
     let proc_errno = root::mount_proc(steps)?;
     steps.call(Step::WaitBuilt, built)?;
     root::enter(steps)?;
-    cgroup::receive(steps, Step::TakeLeaf, Entry::Tasks)?;
-    namespaces::join_init(steps)?;
     if !steps.without(Layer::Cgroup) {
         cgroup::enter(steps)?;
     }
+    #[cfg(feature = "ablation")]
+    super::ablation::cgroup_instead(steps)?;
+    namespaces::join_init(steps)?;
     if !steps.without(Layer::CgroupNs) {
         cgroup::own_namespace(steps)?;
     }

@@ -63,11 +63,12 @@ pub fn birth_place(plan: &Plan) -> Cgroup {
     }
 }
 
-/// Child only: v1: into the leaf. On v2 the process was born there.
+/// Child only: v1: takes the leaf's descriptors, and goes there. On v2 the process was born there.
 pub fn enter(steps: Steps) -> Result<(), Failed> {
     if steps.plan.entry != Entry::Tasks {
         return Ok(());
     }
+    receive(steps, Step::TakeLeaf, Entry::Tasks)?;
     let files = steps.plan.entry_fds.iter().map(|fd| fd.load(Ordering::Relaxed));
     for (i, file) in files.take_while(|fd| *fd >= 0).enumerate() {
         steps.nth(Step::EnterLeaf, i, || match fd::write(file, b"0") {
