@@ -231,8 +231,9 @@ fn box_may_use_the_cpus_of_its_caller_and_no_others() {
     let usable = sched_getaffinity(Pid::from_raw(0)).unwrap();
     let each = (0..CpuSet::count()).filter(|cpu| usable.is_set(*cpu) == Ok(true));
     for caller in Caller::all() {
-        // All, then each: which processes of a launch begin where differs.
-        for only in std::iter::once(None).chain(each.clone().take(2).map(Some)) {
+        // All, then each: which processes of a launch begin where differs, and with
+        // all of them who is first differs from one launch to the next.
+        for only in std::iter::repeat_n(None, 20).chain(each.clone().take(2).map(Some)) {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     if let Some(cpu) = only {

@@ -149,13 +149,13 @@ fn build(steps: Steps) -> Result<(), Failed> {
     namespaces::open_host_proc(steps)?;
     let userns_limit_errno = namespaces::limit_user_namespaces(steps);
     steps.wait_byte(Step::MiddleWait, plan.control)?;
-    spread::anywhere(plan.cpus);
+    spread::anywhere(plan.cpus, 0);
     // Pid 1 makes what takes longest, and is not waited for before the root is entered.
     steps.call(Step::LeaveCwd, || sys::mount::chdir(c"/"))?;
-    let pid = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
-    spread::elsewhere(plan.cpus, pid);
-    steps.send(Step::CloneInit, Frame::InitPid(pid))?;
-    let init_fd = steps.call(Step::OpenInit, || process::pidfd_open(pid))?;
+    let init = steps.call(Step::CloneInit, || clone::share(plan, &plan.init_stack, Cgroup::Inherit, init))?;
+    spread::elsewhere(plan.cpus, init);
+    steps.send(Step::CloneInit, Frame::InitPid(init))?;
+    let init_fd = steps.call(Step::OpenInit, || process::pidfd_open(init))?;
     plan.init_fd.store(init_fd.into_raw_fd(), Ordering::Relaxed);
 
     let base = root::attach_root(steps)?;
@@ -179,6 +179,7 @@ fn build(steps: Steps) -> Result<(), Failed> {
         keyring,
     };
     steps.call(Step::WaitBuilt, || process::set_and_wake(&plan.built, 1))?;
+    spread::anywhere(plan.cpus, init);
     // After it: who has said this may end, and P does not wait for it any more.
     steps.send(Step::WaitBuilt, Frame::Built(built))?;
     late::receive(steps)
@@ -196,7 +197,6 @@ fn init(plan: &'static Plan) -> ! {
 /// Child only: gives up everything, then passes the supervisor's word on to P.
 fn harden_init(steps: Steps) -> Result<(), Failed> {
     let plan = steps.plan;
-    spread::anywhere(plan.cpus);
     steps.call(Step::InitDeathsig, process::die_with_parent)?;
     steps.call(Step::InitSession, process::setsid)?;
     steps.call(Step::InitSigchld, || signal::set_disposition(libc::SIGCHLD, Disposition::Ignore))?;
