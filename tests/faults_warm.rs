@@ -90,8 +90,9 @@ fn assert_refused(done: &Done, i: usize, caller: Caller, (name, errno): (&str, &
 enum Fate {
     /// The same as of a run, whose every box has the fault.
     LikeRun,
-    /// It gets a box of its own, which does not need the step.
-    OwnBox,
+    /// The same as without the fault: the box made ahead does not take the step, or the job gets a box of
+    /// its own, which does not.
+    LikeNoFault,
     /// Refused, and the step is named: no run takes it, or it waits for a word that the launch may have
     /// sent by then or not.
     Refused,
@@ -102,10 +103,10 @@ enum Fate {
 /// `None`: neither run nor batch of this caller takes the step.
 fn fate(step: Step, root: bool) -> Option<Fate> {
     match step {
-        Step::PayloadLater | Step::InitDone => Some(Fate::OwnBox),
+        Step::PayloadLater | Step::InitDone | Step::InitGate => Some(Fate::LikeNoFault),
         // A box that has the program already does not need it any more.
         Step::ReceiveJob | Step::PayloadAgain | Step::JobFrame | Step::HandJob => Some(Fate::OwnBoxOrRefused),
-        Step::HandWords | Step::InitWait | Step::InitGate | Step::WaitGate => Some(Fate::Refused),
+        Step::HandWords | Step::InitWait | Step::WaitGate => Some(Fate::Refused),
         // Taken where the caller asks for something that these jobs do not.
         Step::BindTree | Step::BindTreeFlags | Step::RootTmpfs | Step::CopyRoot | Step::WorkCopy => None,
         Step::BindOpen | Step::BindFlags | Step::LoopbackUp | Step::PinCpu => None,
@@ -125,7 +126,7 @@ fn check(caller: Caller, step: Step, fate: Fate, errno: &str) {
     let done = batch_with(caller, &faults, &[]);
     match fate {
         Fate::LikeRun => assert_like(&done, caller, &run_with(caller, &faults), &what),
-        Fate::OwnBox => assert_like(&done, caller, &run_with(caller, ""), &what),
+        Fate::LikeNoFault => assert_like(&done, caller, &run_with(caller, ""), &what),
         Fate::Refused => {
             for i in 0..done.answers.len() {
                 assert_refused(&done, i, caller, (name, errno), &what);

@@ -214,15 +214,21 @@ fn harden_init(steps: Steps) -> Result<(), Failed> {
     steps.send(Step::InitFrame, Frame::InitReady)?;
     steps.wait_byte(Step::InitWait, plan.control)?;
     steps.call(Step::InitDumpable, || process::set_dumpable(false))?;
-    match plan.late {
-        None => steps.call(Step::InitGate, || fd::write(plan.gate_write, &[1]).map(drop))?,
-        Some(_) => steps.send(Step::InitDone, Frame::InitDone)?,
-    }
+    let last = match plan.late {
+        None => {
+            steps.call(Step::InitGate, || fd::write(plan.gate_write, &[1]).map(drop))?;
+            Step::InitGate
+        }
+        Some(_) => {
+            steps.send(Step::InitDone, Frame::InitDone)?;
+            Step::InitDone
+        }
+    };
     // P's end of the gate closes at its exec, which also gives it memory of its own: only then may
     // this process take the shared one away.
-    steps.call(Step::InitGate, || fd::wait_reader_gone(plan.gate_write))?;
-    steps.call(Step::InitGate, || fd::close(plan.control))?;
-    steps.call(Step::InitGate, || fd::close(plan.gate_write))
+    steps.call(last, || fd::wait_reader_gone(plan.gate_write))?;
+    steps.call(last, || fd::close(plan.control))?;
+    steps.call(last, || fd::close(plan.gate_write))
 }
 
 /// Child only: the process that becomes the payload.
