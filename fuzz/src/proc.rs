@@ -8,7 +8,9 @@ pub fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     assert!(mounts(&text).len() <= text.lines().count());
     let name: String = text.chars().filter(|c| *c != '\0').collect();
-    assert_eq!(status_field(&text, "no such\nfield"), "");
+    let (seccomp, folded) = (status_field(&text, "Seccomp"), text.replace('\t', " "));
+    let line = folded.split('\n').find_map(|line| line.strip_prefix("Seccomp:"));
+    assert_eq!(seccomp, line.unwrap_or_default().trim());
 
     // A mount point of any name, written as the kernel does it, comes back as it is.
     let mut line = String::from("36 35 98:0 / /");
