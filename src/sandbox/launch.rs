@@ -1,6 +1,8 @@
 //! The supervisor's side of a launch: makes M, follows the frames, attests, and
 //! lets the payload go.
 
+mod gone_wrong;
+mod looks;
 mod waiting;
 
 use std::fs;
@@ -12,23 +14,23 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use self::gone_wrong::{LAST_WORDS_MS, died};
+use self::looks::unreadable;
 pub use self::waiting::{Job, Waiting, prepare};
 use super::blockers::{self, Switches};
 use super::cgroup::{Counters, LeafLimits};
 use super::child;
-use super::compile::{self, Compiled};
+use super::compile::Compiled;
 use super::frame::{Built, FRAME_BYTES, Frame, Ready, Stripped};
 use super::host::Host;
 use super::namespaces::{HOST_ID_BASE, at_birth};
 use super::order::{Step, own_step};
-use super::posture::{self, Difference, ExpectedPlace, ExpectedSelf, SeenPlace, SeenSelf};
+use super::posture::{self, Difference, SeenPlace, SeenSelf};
 use super::small;
 use super::spread;
-use super::strays::{self, Awaited, Mark};
+use super::strays::{self, Awaited};
 use super::urgency;
-use crate::Layer;
 use crate::error::{errno_text, io_text, no_matter};
-use crate::sys::process::Ended;
 use crate::sys::{self, Errno, clone, fd, process, time};
 
 /// How long a set-up may take: copying a payload of hundreds of megabytes on an
@@ -38,17 +40,11 @@ const PATIENCE_MS: u16 = 60_000;
 /// Index of the word to M that its maps are written, behind those of the maps.
 const MAPS_WRITTEN: usize = 3;
 
-/// How long M may take to make two processes while a failed launch is taken down.
-const LAST_WORDS_MS: u16 = 2_000;
-
 /// What is said of a frame that nobody waits for.
 const TOO_EARLY: &str = "a record from the set-up came too early";
 
 /// How often one process looks for what others have left.
 const SWEEP_EVERY_NS: u64 = 1_000_000_000;
-
-/// Why it does not matter when a wait fails during a teardown.
-const REAPED: &str = "somebody has reaped it already";
 
 /// A process of the box that is the supervisor's own child.
 #[derive(Debug)]
@@ -181,7 +177,7 @@ fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
 /// The commonest refusal of all deserves its reasons.
 fn clone_help(errno: Errno) -> String {
     let call = describe(Step::CloneMiddle, "", errno as i32);
-    format!("{call}\n  help: {}", Switches::read().no_user_namespace(errno).help())
+    with_help(call, Some(Switches::read().no_user_namespace(errno).help()))
 }
 
 /// A failed call in words.
@@ -189,6 +185,19 @@ fn describe(step: Step, subject: &str, errno: i32) -> String {
     let line = step.line();
     let call = line.call.replace("{}", subject);
     format!("{}: {call} ({}): {}", line.name, line.who, errno_text(errno))
+}
+
+/// What has failed, and what to do about it where that is known.
+fn with_help(words: String, help: Option<String>) -> String {
+    match help {
+        Some(help) => format!("{words}\n  help: {help}"),
+        None => words,
+    }
+}
+
+/// A call of the supervisor itself has failed.
+fn own_failure(step: Step, subject: &str, e: &io::Error) -> Stopped {
+    Stopped::Failed(describe(step, subject, e.raw_os_error().unwrap_or(0)))
 }
 
 /// Waits until one of these has something to say, but not for ever.
@@ -232,12 +241,6 @@ impl<'a> Underway<'a> {
             payload_copy: None,
             outs: Vec::new(),
         }
-    }
-
-    fn give_up(&mut self, stopped: Stopped) -> Stopped {
-        let stopped = self.first_cause(stopped);
-        self.tear_down();
-        stopped
     }
 
     /// Maps, frames and looks.
@@ -325,7 +328,7 @@ impl<'a> Underway<'a> {
         let index = usize::from(step == Step::WriteMaps) * MAPS_WRITTEN;
         own_step(step, index, || Ok(fd::write(self.compiled.control.as_raw_fd(), &[1])?))
             .map(drop)
-            .map_err(|e| Stopped::Failed(describe(step, "one byte", e.raw_os_error().unwrap_or(0))))
+            .map_err(|e| own_failure(step, "one byte", &e))
     }
 
     fn write_maps(&mut self) -> Result<(), Stopped> {
@@ -368,13 +371,13 @@ impl<'a> Underway<'a> {
         let leaf = world.make_leaf(limits).map_err(|e| {
             let line = e.step.line();
             let call = line.call.replace("{}", &e.what);
-            Stopped::Failed(format!("{}: {call}: {}", line.name, io_text(&e.error)))
+            let words = format!("{}: {call}: {}", line.name, io_text(&e.error));
+            Stopped::Failed(words)
         })?;
         self.compiled.cgroup_lines = leaf.expected_lines();
         let handed = own_step(Step::HandLeaf, 0, || leaf.hand_over(self.compiled.control.as_raw_fd()));
         self.compiled.leaf = Some(leaf);
-        handed.map_err(|e| Stopped::Failed(describe(Step::HandLeaf, "", e.raw_os_error().unwrap_or(0))))?;
-        Ok(())
+        handed.map_err(|e| own_failure(Step::HandLeaf, "", &e))
     }
 
     /// While P restricts itself: what supervisors that were killed have left goes. Who launches one box
@@ -439,163 +442,6 @@ impl<'a> Underway<'a> {
         died("middle process", &end).map_or(Ok(()), |words| Err(Stopped::Failed(words)))
     }
 
-    /// What the supervisor stumbled over may be no more than the end of a process that had said before
-    /// what it failed at.
-    fn first_cause(&mut self, stopped: Stopped) -> Stopped {
-        if self.cause_known || matches!(stopped, Stopped::Cancelled) {
-            return stopped;
-        }
-        while let Some(frame) = self.next_report(self.last_words_ms) {
-            if let Frame::Failed { step, index, errno } = frame {
-                return Stopped::Failed(self.describe(step, index, errno));
-            }
-            self.take_note(frame);
-        }
-        stopped
-    }
-
-    /// A process that has to be killed when the launch is given up.
-    fn take_note(&mut self, frame: Frame) {
-        match frame {
-            Frame::InitPid(pid) => self.init = Process::open(pid).ok(),
-            Frame::PayloadPid(pid) => self.payload = Process::open(pid).ok(),
-            _ => {}
-        }
-    }
-
-    /// A process has ended, and nobody has said why.
-    fn silent_death(&mut self) -> String {
-        let ended = |process: &Process| process::wait(process.pidfd.as_fd(), false).ok().map(|(e, _)| e);
-        let mut deaths = Vec::new();
-        if let Some(end) = self.payload.as_ref().and_then(ended) {
-            deaths.push(("payload process", end));
-            self.payload = None;
-            self.payload_gone = true;
-        }
-        if let Some(end) = self.init.as_ref().and_then(ended) {
-            deaths.push(("pid 1 of the box", end));
-            self.init = None;
-        }
-        if let Some(end) = ended(&self.middle) {
-            deaths.push(("middle process", end));
-            self.middle_reaped = true;
-        }
-        let words = deaths.iter().filter_map(|(who, ended)| died(who, ended));
-        let words: Vec<String> = words.collect();
-        if words.is_empty() { "the set-up ended without a word".to_owned() } else { words.join(", ") }
-    }
-
-    fn first_look(&mut self) -> Result<(), Stopped> {
-        let (Some(init), Some(payload), Some(stripped)) = (&self.init, &self.payload, self.facts.stripped)
-        else {
-            return Err(Stopped::Failed(TOO_EARLY.to_owned()));
-        };
-        let mut mounts = std::mem::take(&mut self.compiled.expected_mounts);
-        if stripped.proc_errno != 0 {
-            mounts.retain(|m| m.kind != Some("proc"));
-        }
-        let expected = ExpectedPlace {
-            mounts: &mounts,
-            cgroup: &self.compiled.cgroup_lines,
-            inner: stripped.inner_errno == 0,
-            network: self.compiled.network,
-        };
-        let differences = &mut self.differences;
-        let look = || posture::look_at_place(init.pid, payload.pid, &expected, differences);
-        self.facts.place = own_step(Step::Attest, 1, look).map_err(|e| unreadable("the box's /proc", &e))?;
-        Ok(())
-    }
-
-    fn second_look(&mut self) -> Result<(), Stopped> {
-        let (Some(init), Some(payload), Some(stripped)) = (&self.init, &self.payload, self.facts.stripped)
-        else {
-            return Err(Stopped::Failed(TOO_EARLY.to_owned()));
-        };
-        let compiled = &*self.compiled;
-        let inner = stripped.inner_errno == 0;
-        let rlimits: Vec<(u32, u64)> = compiled
-            .plan
-            .rlimits
-            .iter()
-            .map(|l| {
-                let core = l.resource == libc::RLIMIT_CORE;
-                let value = if core { u64::from(stripped.core_limit) } else { l.value };
-                (l.resource, value + if inner { 0 } else { l.without_inner })
-            })
-            .collect();
-        let expected = ExpectedSelf {
-            ids: self.facts.host_ids,
-            no_groups: compiled.plan.as_root,
-            filters: compiled.filters,
-            rlimits: &rlimits,
-            pipes: compiled.pipes,
-        };
-        let differences = &mut self.differences;
-        let look = || posture::look_at_self(init.pid, payload.pid, &expected, differences);
-        self.facts.selves = own_step(Step::Attest, 2, look).map_err(|e| unreadable("the box's /proc", &e))?;
-        let inside = |path: &str| fs::File::open(format!("/proc/{}/root{path}", payload.pid));
-        let open = || compile::tmpfs_paths(&compiled.policy).into_iter().map(inside).collect();
-        self.tmpfs = own_step(Step::Attest, 3, open)
-            .map_err(|e| unreadable("the box's file systems in memory", &e))?;
-        let open = || compiled.outs.iter().map(|out| inside(&out.at)).collect();
-        self.outs = own_step(Step::Attest, 5, open).map_err(|e| unreadable("what is to be collected", &e))?;
-        if compiled.want_digest {
-            let copy = own_step(Step::Attest, 4, || inside(&compiled.policy.payload.path));
-            self.payload_copy = Some(copy.map_err(|e| unreadable("the payload's copy", &e))?);
-        }
-        if compiled.plan.landlock.is_some()
-            && self.facts.ready.is_some_and(|r| r.landlock_errno != super::landlock::REFUSED)
-        {
-            let errno = self.facts.ready.map_or(0, |r| r.landlock_errno);
-            let answer = if errno == 0 { "let through".to_owned() } else { errno_text(errno) };
-            let what = format!("opening a directory that no rule names was answered: {answer}");
-            self.differences.push(Difference { layer: Layer::Landlock, what });
-        }
-        Ok(())
-    }
-
-    /// Any difference from the plan refuses the run, but for layers that may be missing.
-    fn judge(&mut self) -> Result<(), Stopped> {
-        super::verify::degradations(self.compiled, &self.facts, &mut self.differences);
-        #[cfg(feature = "ablation")]
-        if let Some(spoilt) = self.compiled.plan.spoilt {
-            self.differences.retain(|difference| !spoilt.hides(difference.layer));
-        }
-        let degrade = &self.compiled.degrade;
-        let refusing: Vec<String> = self
-            .differences
-            .iter()
-            .filter(|d| !degrade.contains(&d.layer))
-            .map(|d| format!("{}: {}", d.layer, d.what))
-            .collect();
-        if refusing.is_empty() {
-            for Difference { layer, what } in self.differences.drain(..) {
-                self.compiled.missing.push((layer, what));
-            }
-            return Ok(());
-        }
-        let list = refusing.join("; ");
-        let words = format!("attest: the kernel does not show what the plan expects: {list}");
-        let help = super::verify::attest_help(&self.facts);
-        Err(Stopped::Failed(words + &help.map(|h| format!("\n  help: {h}")).unwrap_or_default()))
-    }
-
-    /// A process has said what it failed at.
-    fn failed(&mut self, step: Step, index: u32, errno: i32) -> Stopped {
-        self.cause_known = true;
-        Stopped::Failed(self.describe(step, index, errno))
-    }
-
-    /// A failed step in words: what its index was about is known here.
-    fn describe(&self, step: Step, index: u32, errno: i32) -> String {
-        let subject = super::verify::subject(&self.compiled.plan, step, index as usize);
-        let words = describe(step, &subject, errno);
-        match super::verify::help(step, errno) {
-            Some(help) => format!("{words}\n  help: {help}"),
-            None => words,
-        }
-    }
-
     /// The payload is on its way.
     fn launched(mut self, baseline: Counters, started_ns: u64) -> Result<Launched, Stopped> {
         let (Some(init), Some(payload)) = (self.init.take(), self.payload.take()) else {
@@ -614,65 +460,6 @@ impl<'a> Underway<'a> {
             outs: self.outs,
         })
     }
-
-    /// Kills and reaps whatever exists.
-    fn tear_down(&mut self) {
-        // Between the maps and its second clone M does nothing that can block: letting it come to its
-        // reports leaves nobody unknown.
-        while self.told && self.payload.is_none() && !self.payload_gone {
-            match self.next_report(LAST_WORDS_MS) {
-                Some(frame) => self.take_note(frame),
-                None => break,
-            }
-        }
-        self.middle.kill();
-        if !self.middle_reaped {
-            no_matter(process::wait(self.middle.pidfd.as_fd(), true), REAPED);
-        }
-        let rest = [&self.payload, &self.init];
-        rest.into_iter().flatten().for_each(Process::kill);
-        // The payload first: pid 1 does not end before it is reaped.
-        if let Some(payload) = &self.payload {
-            no_matter(process::wait(payload.pidfd.as_fd(), true), REAPED);
-        }
-        if self.init.is_none() || self.payload.is_none() {
-            self.reap_unknown();
-        }
-        if let Some(init) = &self.init {
-            no_matter(process::wait(init.pidfd.as_fd(), true), REAPED);
-        }
-    }
-
-    /// M was killed before it could name all that it had made. Pid 1 does not end before those are reaped.
-    fn reap_unknown(&self) {
-        let Some(inode) = self.userns else { return };
-        loop {
-            strays::reap(Mark::UserNamespace(inode), &[]);
-            match &self.init {
-                Some(init) if process::has_ended(init.pidfd.as_fd()) == Ok(false) => {
-                    std::thread::sleep(strays::PAUSE);
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// What is still to be said; `None` once M has ended, or for so long nothing was said.
-    fn next_report(&self, within_ms: u16) -> Option<Frame> {
-        let control = self.compiled.control.as_fd();
-        let read = PollFlags::POLLIN;
-        let mut fds = [PollFd::new(control, read), PollFd::new(self.middle.pidfd.as_fd(), read)];
-        loop {
-            match nix::poll::poll(&mut fds, PollTimeout::from(within_ms)) {
-                Err(Errno::EINTR) => {}
-                Ok(n) if n > 0 && fds[0].any() == Some(true) => break,
-                _ => return None,
-            }
-        }
-        let mut bytes = [0u8; FRAME_BYTES];
-        let (n, _) = fd::recv_with_fd(control.as_raw_fd(), &mut bytes).ok()?;
-        Frame::decode(&bytes[..n])
-    }
 }
 
 /// Before its exec the payload is one thread, whose mask all that it starts inherits.
@@ -680,17 +467,4 @@ fn pin(pid: i32, cpu: usize) -> io::Result<()> {
     let mut cpus = CpuSet::new();
     cpus.set(cpu)?;
     Ok(sched_setaffinity(Pid::from_raw(pid), &cpus)?)
-}
-
-/// How a process of the set-up ended, unless it was as it should.
-fn died(who: &str, ended: &Ended) -> Option<String> {
-    match ended {
-        Ended::Signaled(s) => Some(format!("the {who} died of {}", crate::report::verdict::signal_name(*s))),
-        Ended::Exited(0) => None,
-        Ended::Exited(code) => Some(format!("the {who} ended with status {code}")),
-    }
-}
-
-fn unreadable(what: &str, e: &io::Error) -> Stopped {
-    Stopped::Failed(format!("attest: cannot read {what}: {}", io_text(e)))
 }

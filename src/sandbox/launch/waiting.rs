@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::{Facts, Launched, Process, Stopped, TOO_EARLY, Underway, describe};
+use super::{Facts, Launched, Process, Stopped, TOO_EARLY, Underway, own_failure};
 use crate::sandbox::cgroup::Counters;
 use crate::sandbox::compile::{Compiled, LaterEnds};
 use crate::sandbox::frame::Frame;
@@ -133,7 +133,7 @@ impl Underway<'_> {
             own_step(Step::HandJob, 0, || {
                 Ok(fd::send_with_fds(to, &late::message(size), [file.as_raw_fd()], [0; 3])?)
             })
-            .map_err(|e| Stopped::Failed(describe(Step::HandJob, "", e.raw_os_error().unwrap_or(0))))?;
+            .map_err(|e| own_failure(Step::HandJob, "", &e))?;
             self.is_placing = true;
             self.expect(Frame::Placed)?;
             self.is_placing = false;
@@ -147,7 +147,7 @@ impl Underway<'_> {
         let to = self.later_ends()?.gate.as_raw_fd();
         own_step(Step::HandWords, 0, || Ok(fd::write(to, words)?))
             .map(drop)
-            .map_err(|e| Stopped::Failed(describe(Step::HandWords, "", e.raw_os_error().unwrap_or(0))))
+            .map_err(|e| own_failure(Step::HandWords, "", &e))
     }
 
     fn later_ends(&self) -> Result<&LaterEnds, Stopped> {
