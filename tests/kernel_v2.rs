@@ -114,6 +114,28 @@ fn leaf_holds_the_payload_alone_under_its_limits() {
 
 #[test]
 #[ignore = "changes the machine: only in a guest of .ci/kernels/run"]
+fn leaf_that_has_no_room_is_told_with_what_bounds_it() {
+    throw_away_guest();
+    for caller in BOTH {
+        let (home, script) = home_of(caller);
+        let room = |cgroups: u32| {
+            fs::write(home.path().join("cgroup.max.descendants"), cgroups.to_string()).unwrap();
+            run(caller, probe()).whole().args(["cat", "/proc/self/cgroup"]).through(&script).go()
+        };
+        // The session is one.
+        let ran = room(1);
+        assert_eq!((ran.status, ran.verdict()), (125, "setup_failed"), "{}", ran.all());
+        let told = format!("cgroup-leaf: mkdir {}/stockade-", home.path().display());
+        assert!(ran.stderr.contains(&told) && ran.stderr.contains("EAGAIN"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("help: a cgroup above it has no room"), "{}", ran.stderr);
+        assert_eq!(home.children(), ["session"], "something is left");
+        // The control.
+        assert_ran_in(&room(2), &home.name());
+    }
+}
+
+#[test]
+#[ignore = "changes the machine: only in a guest of .ci/kernels/run"]
 fn payload_sees_its_leaf_as_the_root_of_all_cgroups() {
     throw_away_guest();
     for caller in BOTH {

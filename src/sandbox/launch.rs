@@ -29,7 +29,7 @@ use super::posture::{self, Difference, SeenPlace, SeenSelf};
 use super::small;
 use super::spread;
 use super::strays::{self, Awaited};
-use super::urgency;
+use super::{urgency, verify};
 use crate::error::{errno_text, io_text, no_matter};
 use crate::sys::{self, Errno, clone, fd, process, time};
 
@@ -372,7 +372,8 @@ impl<'a> Underway<'a> {
             let line = e.step.line();
             let call = line.call.replace("{}", &e.what);
             let words = format!("{}: {call}: {}", line.name, io_text(&e.error));
-            Stopped::Failed(words)
+            let help = verify::help(e.step, e.error.raw_os_error().unwrap_or(0));
+            Stopped::Failed(with_help(words, help))
         })?;
         self.compiled.cgroup_lines = leaf.expected_lines();
         let handed = own_step(Step::HandLeaf, 0, || leaf.hand_over(self.compiled.control.as_raw_fd()));

@@ -205,6 +205,9 @@ pub fn help(step: Step, errno: i32) -> Option<String> {
         Step::PayloadCopy if code == Errno::ENODATA => {
             "the program file changed while it was being copied: run it again".to_owned()
         }
+        Step::MakeLeaf if code == Errno::EAGAIN => {
+            "a cgroup above it has no room: raise its cgroup.max.descendants or cgroup.max.depth".to_owned()
+        }
         Step::OpenTree if code == Errno::EACCES => {
             "a directory above the store cannot be entered: use --store with one that can".to_owned()
         }

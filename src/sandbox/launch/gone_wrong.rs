@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{Process, Stopped, Underway, describe, with_help};
 use crate::error::no_matter;
@@ -87,7 +88,9 @@ impl Underway<'_> {
 
     /// Kills and reaps whatever exists.
     pub(super) fn tear_down(&mut self) {
-        // Between the maps and its second clone M does nothing that can block: letting it come to its
+        // Nobody is told anything any more: M may wait for the leaf.
+        no_matter(shutdown(self.compiled.control.as_raw_fd(), Shutdown::Write), "M does not listen then");
+        // Between the maps and its second clone M does nothing else that can block: letting it come to its
         // reports leaves nobody unknown.
         while self.told && self.payload.is_none() && !self.payload_gone {
             match self.next_report(LAST_WORDS_MS) {
