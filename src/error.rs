@@ -76,15 +76,20 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
-            None => Ok(()),
-        }
+        f.write_str(&with_help(&self.message, self.help_text()))
     }
 }
 
 impl std::error::Error for Error {}
+
+/// A failure in words, and below it what to do about it, where that is known.
+#[must_use]
+pub fn with_help(words: &str, help: Option<&str>) -> String {
+    match help {
+        Some(help) => format!("{words}\n  help: {help}"),
+        None => words.to_owned(),
+    }
+}
 
 /// The result of everything that may refuse a run.
 pub type Result<T> = std::result::Result<T, Error>;

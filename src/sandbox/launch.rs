@@ -29,8 +29,9 @@ use super::posture::{self, Difference, SeenPlace, SeenSelf};
 use super::small;
 use super::spread;
 use super::strays::{self, Awaited};
-use super::{urgency, verify};
-use crate::error::{errno_text, io_text, no_matter};
+use super::urgency;
+use super::verify;
+use crate::error::{errno_text, io_text, no_matter, with_help};
 use crate::sys::{self, Errno, clone, fd, process, time};
 
 /// How long a set-up may take: copying a payload of hundreds of megabytes on an
@@ -177,7 +178,7 @@ fn clone_middle(compiled: &Compiled) -> Result<Process, Stopped> {
 /// The commonest refusal of all deserves its reasons.
 fn clone_help(errno: Errno) -> String {
     let call = describe(Step::CloneMiddle, "", errno as i32);
-    with_help(call, Some(Switches::read().no_user_namespace(errno).help()))
+    with_help(&call, Some(&Switches::read().no_user_namespace(errno).help()))
 }
 
 /// A failed call in words.
@@ -185,14 +186,6 @@ fn describe(step: Step, subject: &str, errno: i32) -> String {
     let line = step.line();
     let call = line.call.replace("{}", subject);
     format!("{}: {call} ({}): {}", line.name, line.who, errno_text(errno))
-}
-
-/// What has failed, and what to do about it where that is known.
-fn with_help(words: String, help: Option<String>) -> String {
-    match help {
-        Some(help) => format!("{words}\n  help: {help}"),
-        None => words,
-    }
 }
 
 /// A call of the supervisor itself has failed.
@@ -294,10 +287,8 @@ impl<'a> Underway<'a> {
     /// The word to go; answers when that was. Where the job comes later, it is the job's words.
     fn go(&mut self, words: Option<&[u8]>) -> Result<u64, Stopped> {
         if let (Some(cpu), Some(payload)) = (self.compiled.cpu, &self.payload) {
-            own_step(Step::PinCpu, cpu, || pin(payload.pid, cpu)).map_err(|e| {
-                let errno = e.raw_os_error().unwrap_or(0);
-                Stopped::Failed(describe(Step::PinCpu, &format!("CPU {cpu}"), errno))
-            })?;
+            own_step(Step::PinCpu, cpu, || pin(payload.pid, cpu))
+                .map_err(|e| own_failure(Step::PinCpu, &format!("CPU {cpu}"), &e))?;
         }
         let started_ns = time::monotonic_ns();
         match words {
@@ -348,7 +339,7 @@ impl<'a> Underway<'a> {
                 let errno = e.raw_os_error().unwrap_or(0);
                 let help = blockers::no_maps(plan.as_root, Errno::from_raw(errno)).help();
                 let what = describe(Step::WriteMaps, &format!("{content:?} to {path}"), errno);
-                Stopped::Failed(format!("{what}\n  help: {help}"))
+                Stopped::Failed(with_help(&what, Some(&help)))
             })
         };
         if !plan.as_root {
@@ -373,7 +364,7 @@ impl<'a> Underway<'a> {
             let call = line.call.replace("{}", &e.what);
             let words = format!("{}: {call}: {}", line.name, io_text(&e.error));
             let help = verify::help(e.step, e.error.raw_os_error().unwrap_or(0));
-            Stopped::Failed(with_help(words, help))
+            Stopped::Failed(with_help(&words, help.as_deref()))
         })?;
         self.compiled.cgroup_lines = leaf.expected_lines();
         let handed = own_step(Step::HandLeaf, 0, || leaf.hand_over(self.compiled.control.as_raw_fd()));

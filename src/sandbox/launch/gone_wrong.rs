@@ -5,8 +5,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{Shutdown, shutdown};
 
-use super::{Process, Stopped, Underway, describe, with_help};
-use crate::error::no_matter;
+use super::{Process, Stopped, Underway, describe};
+use crate::error::{no_matter, with_help};
 use crate::report::verdict::signal_name;
 use crate::sandbox::frame::{FRAME_BYTES, Frame};
 use crate::sandbox::order::Step;
@@ -83,7 +83,7 @@ impl Underway<'_> {
     /// A failed step in words: what its index was about is known here.
     fn describe(&self, step: Step, index: u32, errno: i32) -> String {
         let subject = verify::subject(&self.compiled.plan, step, index as usize);
-        with_help(describe(step, &subject, errno), verify::help(step, errno))
+        with_help(&describe(step, &subject, errno), verify::help(step, errno).as_deref())
     }
 
     /// Kills and reaps whatever exists.

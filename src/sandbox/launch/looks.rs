@@ -3,9 +3,9 @@
 use std::fs;
 use std::io;
 
-use super::{Stopped, TOO_EARLY, Underway, with_help};
+use super::{Stopped, TOO_EARLY, Underway};
 use crate::Layer;
-use crate::error::{errno_text, io_text};
+use crate::error::{errno_text, io_text, with_help};
 use crate::sandbox::order::{Step, own_step};
 use crate::sandbox::posture::{self, Difference, ExpectedPlace, ExpectedSelf};
 use crate::sandbox::{compile, landlock, verify};
@@ -102,7 +102,7 @@ impl Underway<'_> {
         }
         let list = refusing.join("; ");
         let words = format!("attest: the kernel does not show what the plan expects: {list}");
-        Err(Stopped::Failed(with_help(words, verify::attest_help(&self.facts))))
+        Err(Stopped::Failed(with_help(&words, verify::attest_help(&self.facts).as_deref())))
     }
 }
 

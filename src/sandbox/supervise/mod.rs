@@ -26,7 +26,7 @@ use super::meter::Meter;
 use super::streams::Streams;
 use super::traces;
 use super::urgency::{self, Ahead};
-use crate::error::{errno_text, io_text, no_matter};
+use crate::error::{errno_text, io_text, no_matter, with_help};
 use crate::policy::model::{Limits, OnOutput, Syscalls};
 use crate::report::evidence::{Evidence, Kill, Rule};
 use crate::sys::process::{Ended, Usage};
@@ -409,9 +409,9 @@ impl<'a> Supervisor<'a> {
                     // What it was about is in the plan, which is the caller's.
                     let call = line.call.replace(" {}", "");
                     let words = format!("{}: {call}: {}", line.name, errno_text(errno));
-                    let help = super::verify::help(step, errno).map(|h| format!("\n  help: {h}"));
                     // The first one is the cause of what the others say.
-                    self.evidence.setup_failed.get_or_insert(words + &help.unwrap_or_default());
+                    let words = with_help(&words, super::verify::help(step, errno).as_deref());
+                    self.evidence.setup_failed.get_or_insert(words);
                     self.kill_all();
                 }
             }
